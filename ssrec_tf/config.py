@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from ssrec_tf.config_io import build, read_yaml, show, to_plain
+from ssrec_tf.errors import ConfigError
+
+KINDS = ("text", "category", "number")
 
 
 @dataclass(frozen=True)
@@ -173,3 +181,125 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Read and check the configuration of a run.
+
+    Args:
+        path: A YAML file; the fields of `RunConfig` are its keys.
+
+    Returns:
+        The configuration. Paths in it are as written: relative to the file's folder.
+
+    Raises:
+        StorageError: The file cannot be read.
+        ConfigError: It is not YAML; a key is unknown (the nearest known one is
+            named) or missing; a value has the wrong type or is out of bounds.
+    """
+    values = read_yaml(path)
+    try:
+        return from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def from_dict(values: object) -> RunConfig:
+    """Build and check a `RunConfig` from plain values; the inverse of `to_dict`."""
+    config = build(RunConfig, values)
+    _check_values(config, "")
+    _check_data(config.data)
+    split = config.split
+    if split.kind != "leave_one_out" and split.valid + split.test >= 1:
+        raise ConfigError(
+            f"split.valid={split.valid} and split.test={split.test} leave nothing to train on: "
+            "their sum must be under 1"
+        )
+    return config
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Turn a configuration into dicts, lists and scalars, defaults included."""
+    plain: dict[str, Any] = to_plain(config)
+    return plain
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "format": ("auto", "csv", "tsv", "jsonl", "parquet"),
+    "kind": ("random", "time", "leave_one_out", "cold_item"),
+    "size": ("tiny", "mini", "small", "base"),
+    "reading": ("two_level", "joint"),
+}
+# Field name -> smallest and largest value; the same name means the same thing everywhere.
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("max_reject_share", "mask_rate", "item_token_dropout", "dropout", "id_dropout"), (0, 1)
+    ),
+    "valid": (0, 1),
+    "test": (0, 1),
+    **dict.fromkeys(
+        ("steps", "batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
+        (1, inf),
+    ),
+    **dict.fromkeys(("max_history", "max_targets", "max_item_tokens"), (1, inf)),
+    **dict.fromkeys(
+        ("seed", "bootstrap", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
+    ),
+    **dict.fromkeys(
+        ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),
+        (0, inf),
+    ),
+    **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
+    "sequence_length": (8, 512),
+    "vocabulary_size": (100, 1_000_000),
+}
+
+
+def _check_values(config: object, key: str) -> None:
+    """Check choices and bounds, wherever in the tree the field stands."""
+    for item in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        path = f"{key}.{item.name}" if key else item.name
+        allowed = _CHOICES.get(item.name)
+        if allowed and value not in allowed:
+            raise ConfigError(f"{path} is {show(value)}: give one of {', '.join(allowed)}")
+        low, high = _BOUNDS.get(item.name, (-inf, inf))
+        if isinstance(value, (int, float)) and not low <= value <= high:
+            bounds = f"of at least {low:g}" if high == inf else f"from {low:g} to {high:g}"
+            raise ConfigError(f"{path} is {value}: give a number {bounds}")
+        for i, part in enumerate(value if isinstance(value, tuple) else (value,)):
+            if is_dataclass(part):
+                _check_values(part, f"{path}[{i}]" if isinstance(value, tuple) else path)
+
+
+def _check_data(data: DataConfig) -> None:
+    if (data.dataset is None) == (data.interactions is None):
+        given = "neither" if data.dataset is None else "both"
+        raise ConfigError(
+            f"data.dataset and data.interactions: {given} given; name a public dataset, "
+            "or map files of your own"
+        )
+    if data.interactions is not None:
+        _check_table(data.interactions, "data.interactions", ("user", "item"))
+    for name, tables in (("item", data.items), ("user", data.users)):
+        for i, table in enumerate(tables):
+            _check_table(table, f"data.{name}s[{i}]", (name,))
+    if data.rating_scale is not None and data.rating_scale[0] >= data.rating_scale[1]:
+        raise ConfigError(
+            f"data.rating_scale is {list(data.rating_scale)}: give the lowest rating, "
+            "then the highest"
+        )
+
+
+def _check_table(table: TableConfig, key: str, roles: tuple[str, ...]) -> None:
+    for role in roles:
+        if role not in table.columns:
+            raise ConfigError(f"{key}.columns.{role} is missing: name the column of the {role} ids")
+    for name, kind in table.kinds.items():
+        if name not in table.columns or name in roles:
+            raise ConfigError(
+                f"{key}.kinds.{name}: no attribute {name!r} in {key}.columns "
+                f"({', '.join(table.columns)})"
+            )
+        if kind not in KINDS:
+            raise ConfigError(f"{key}.kinds.{name} is {show(kind)}: give one of {', '.join(KINDS)}")

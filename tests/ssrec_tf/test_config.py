@@ -1,0 +1,188 @@
+"""YAML in, dataclasses out; every fault is one line that names the key and the remedy."""
+
+import pytest
+import yaml
+
+from ssrec_tf.config import (
+    DataConfig,
+    LoopConfig,
+    RunConfig,
+    TableConfig,
+    from_dict,
+    load_config,
+    to_dict,
+)
+from ssrec_tf.errors import ConfigError, StorageError
+
+FULL = """
+name: mine
+data:
+  interactions:
+    path: log.csv
+    columns: {user: u, item: i, rating: stars}
+  items:
+    - path: a.jsonl
+      columns: {item: id, title: name, tags: tags}
+      kinds: {tags: category}
+    - path: b.parquet
+      columns: {item: id}
+  rating_scale: [0.5, 5]
+split: {kind: time, valid: 0.2}
+pretrain:
+  loop: {steps: 5}
+  optimizer: {learning_rate: 1e-3}
+text:
+evaluate:
+  thresholds: {rmse: 1}
+"""
+
+
+def write(tmp_path, text: str):
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_full_file_becomes_nested_dataclasses(tmp_path):
+    config = load_config(write(tmp_path, FULL))
+    assert config.name == "mine"
+    assert config.data.interactions == TableConfig(
+        "log.csv", {"user": "u", "item": "i", "rating": "stars"}
+    )
+    assert [table.path for table in config.data.items] == ["a.jsonl", "b.parquet"]
+    assert config.data.items[0].kinds == {"tags": "category"}
+    assert config.data.rating_scale == (0.5, 5.0)
+    assert isinstance(config.data.rating_scale[1], float)
+    assert (config.split.kind, config.split.valid, config.split.test) == ("time", 0.2, 0.1)
+    assert config.pretrain.loop == LoopConfig(steps=5)
+    assert config.pretrain.optimizer.learning_rate == 0.001
+    assert config.text.vocabulary_size == 8000
+    assert config.evaluate.thresholds == {"rmse": 1.0}
+
+
+def test_round_trip_through_yaml(tmp_path):
+    config = load_config(write(tmp_path, FULL))
+    again = load_config(write(tmp_path, yaml.safe_dump(to_dict(config))))
+    assert again == config
+    assert from_dict(to_dict(RunConfig("x", DataConfig("d")))) == RunConfig("x", DataConfig("d"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("splits: {}", "unknown key splits: did you mean split?"),
+        ("split: {sed: 1}", "unknown key split.sed: did you mean split.seed?"),
+        (
+            "pretrain: {learning_rate: 1}",
+            "unknown key pretrain.learning_rate: did you mean pretrain.optimizer.learning_rate?",
+        ),
+        ("mask_rat: 1", "unknown key mask_rat: did you mean pretrain.mask_rate?"),
+        ("serve: {zzzz: 1}", "unknown key serve.zzzz: known here are push_to"),
+        ("serve: {true: 1}", "unknown key serve.True: known here are push_to"),
+        ("encoder: {steps: 5}", "unknown key encoder.steps: did you mean train.loop.steps?"),
+        ("split: {seed: 1.5}", "split.seed is 1.5: give a whole number"),
+        ("split: {seed: true}", "split.seed is True: give a whole number"),
+        ("split: {valid: lots}", "split.valid is 'lots': give a number"),
+        ("split: {valid: true}", "split.valid is True: give a number"),
+        ("split: {valid: .nan}", "split.valid is nan: give a number"),
+        ("text: {lowercase: 1}", "text.lowercase is 1: give true or false"),
+        ("text: {item_template: no}", "text.item_template is False: give a text; put it in"),
+        ("text: {item_template: }", "text.item_template is None: give a text"),
+        ("text: {stop_words: the}", "text.stop_words is 'the': give a list"),
+        ("text: {stop_words: [the, 7]}", "text.stop_words[1] is 7: give a text; put it in quotes"),
+        ("text: 5", "text is 5: give keys and values, such as `item_template: ...`"),
+        ("evaluate: {thresholds: 5}", "evaluate.thresholds is 5: give keys and values"),
+        ("evaluate: {thresholds: {rmse: x}}", "evaluate.thresholds.rmse is 'x': give a number"),
+        ("evaluate: {thresholds: {1: 2}}", "evaluate.thresholds has the key 1: put it in quotes"),
+        ("split: {kind: randm}", "split.kind is 'randm': give one of random, time, leave_one_out"),
+        ("encoder: {size: huge}", "encoder.size is 'huge': give one of tiny, mini, small, base"),
+        ("split: {valid: 1.5}", "split.valid is 1.5: give a number from 0 to 1"),
+        (
+            "pretrain: {loop: {steps: 0}}",
+            "pretrain.loop.steps is 0: give a number of at least 1",
+        ),
+        ("split: {valid: 0.5, test: 0.5}", "leave nothing to train on: their sum must be under 1"),
+        ("split: {seed: 1, seed: 2}", "the key 'seed' is given twice"),
+    ],
+)
+def test_faults_are_one_line_with_key_value_and_remedy(tmp_path, text, message):
+    path = write(tmp_path, f"name: x\ndata: {{dataset: d}}\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+TABLE = "{path: p, columns: {user: u, item: i, title: t}"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{dataset: d, items: 5}", "data.items is 5: give a list"),
+        ("{interactions: {path: p, columns: }}", "columns.user is missing"),
+        ("{}", "data.dataset and data.interactions: neither given"),
+        (f"{{dataset: d, interactions: {TABLE}}}}}", "data.interactions: both given"),
+        ("{interactions: {path: p}}", "data.interactions.columns is missing: add it"),
+        (
+            "{interactions: {path: p, columns: {user: u}}}",
+            "data.interactions.columns.item is missing: name the column of the item ids",
+        ),
+        ("{dataset: d, users: [{path: p, columns: {}}]}", "data.users[0].columns.user is missing"),
+        (
+            f"{{dataset: d, items: [{TABLE}, kinds: {{titel: text}}}}]}}",
+            "data.items[0].kinds.titel: no attribute 'titel' in data.items[0].columns",
+        ),
+        (
+            f"{{dataset: d, items: [{TABLE}, kinds: {{title: words}}}}]}}",
+            "data.items[0].kinds.title is 'words': give one of text, category, number",
+        ),
+        (
+            f"{{dataset: d, items: [{TABLE}, format: xls}}]}}",
+            "data.items[0].format is 'xls': give one of auto, csv, tsv, jsonl, parquet",
+        ),
+        ("{dataset: d, rating_scale: [5, 1]}", "data.rating_scale is [5.0, 1.0]"),
+        ("{dataset: d, rating_scale: [5]}", "data.rating_scale is [5]: give a list of 2 values"),
+        ("{dataset: d, rating_scale: [5, x]}", "data.rating_scale[1] is 'x': give a number"),
+        (
+            "{dataset: d, interactions: {path: p, colums: {}}}",
+            "did you mean data.interactions.columns?",
+        ),
+    ],
+)
+def test_data_section_is_checked(tmp_path, data, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, f"name: x\ndata: {data}\n"))
+    assert message in str(caught.value)
+
+
+def test_long_values_are_shortened():
+    with pytest.raises(ConfigError) as caught:
+        from_dict({"name": "x", "data": {"dataset": "d"}, "split": {"seed": "y" * 10_000}})
+    assert len(str(caught.value)) < 200
+
+
+def test_faults_of_the_file_itself(tmp_path):
+    with pytest.raises(StorageError, match=r"absent\.yaml: no such file: check the path"):
+        load_config(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match=r"line 2, column \d+: .*mend the YAML there"):
+        load_config(write(tmp_path, "name: [1\n"))
+    with pytest.raises(ConfigError, match="mend the YAML"):
+        load_config(write(tmp_path, "name: \x07\n"))
+    with pytest.raises(ConfigError, match="the document is 'words'"):
+        load_config(write(tmp_path, "words"))
+    with pytest.raises(ConfigError, match="name is missing"):
+        load_config(write(tmp_path, ""))
+    (tmp_path / "run.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(ConfigError, match="byte 6 is not UTF-8"):
+        load_config(tmp_path / "run.yaml")
+
+
+def test_byte_order_mark_and_merge_keys_are_read(tmp_path):
+    path = write(
+        tmp_path,
+        "\ufeffname: x\ndata: {dataset: d}\n"
+        "pretrain: {loop: &loop {steps: 3}}\ntrain: {loop: {<<: *loop, seed: 1}}\n",
+    )
+    assert load_config(path).train.loop == LoopConfig(steps=3, seed=1)
