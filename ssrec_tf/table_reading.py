@@ -1,0 +1,311 @@
+"""Files -> columns of text: CSV, TSV, JSON Lines and Parquet, each maybe gzipped.
+
+Every cell becomes a text or None, so that one set of checks serves every format:
+`007` stays `007`, an integer keeps its digits, and a float that is whole loses its
+`.0` (a column of integers with gaps is stored as floats). A list becomes its values
+joined by `LIST_MARK`. A row that cannot be read at all becomes a `Reject`; blank
+lines of a text file are no rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from ssrec_tf.config import TableConfig
+from ssrec_tf.errors import DataError
+from ssrec_tf.storage import storage_errors
+
+LIST_MARK = "\x1f"
+SHOWN = 80
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that was left out. `line` is that of its first character, from 1.
+
+    In Parquet, which has no lines, it is the row's number, from 1.
+    """
+
+    file: str
+    line: int
+    reason: str
+    value: str
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The mapped columns of one file, as text.
+
+    `columns` maps the file's column names to large_string arrays [rows]; `lines` is
+    int64 [rows]; rows in `rejects` are in neither.
+    """
+
+    file: str
+    columns: dict[str, pa.Array]
+    lines: np.ndarray
+    rejects: list[Reject]
+
+
+def read_table(config: TableConfig, path: Path) -> RawTable:
+    """Read the columns of a file that `config.columns` names.
+
+    A text row with another number of fields than the header, with a broken quote or
+    with bytes that are not of `config.encoding` is rejected. After a broken quote
+    reading goes on at the next line, so that it cannot swallow what follows.
+
+    Raises:
+        StorageError: The file cannot be read.
+        DataError: It has no rows, not the columns, or is not of its format.
+    """
+    wanted = list(dict.fromkeys(config.columns.values()))
+    kind = _format(config, path)
+    with storage_errors(path, "read"):
+        data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = _unzip(data, config.path)
+    if not data.strip():
+        raise DataError(f"{config.path} is empty: give a file with a row or more")
+    if kind == "parquet":
+        return _read_parquet(data, config, wanted)
+    text = _decode(data, config)
+    if kind == "jsonl":
+        return _read_jsonl(text, config, wanted)
+    return _read_delimited(text, config, wanted, "," if kind == "csv" else "\t")
+
+
+def shorten(text: str) -> str:
+    """Return a value as reports show it: one line, printable, not too long."""
+    text = text[: SHOWN + 1].encode("utf-8", "backslashreplace").decode("utf-8")
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _format(config: TableConfig, path: Path) -> str:
+    if config.format != "auto":
+        return config.format
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise DataError(
+            f"{config.path}: the ending {suffix!r} tells no format: "
+            "add `format: csv`, tsv, jsonl or parquet to the table"
+        )
+    return _SUFFIXES[suffix]
+
+
+def _unzip(data: bytes, name: str) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: broken gzip ({error}): fetch or write it again") from error
+
+
+def _decode(data: bytes, config: TableConfig) -> str:
+    encoding = "utf-8-sig" if config.encoding.lower() in ("utf-8", "utf8") else config.encoding
+    try:
+        # Bytes of another encoding become lone surrogates, and their row is rejected.
+        return data.decode(encoding, "surrogateescape")
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(
+            f"{config.path}: cannot decode as {config.encoding} ({error}): "
+            "set `encoding` to the file's own"
+        ) from error
+
+
+def _read_delimited(text: str, config: TableConfig, wanted: list[str], delimiter: str) -> RawTable:
+    lines = io.StringIO(text, newline="").readlines()
+    records = _records(lines, delimiter, config.path)
+    _, header = next(((line, fields) for line, fields in records if fields), (0, None))
+    if not isinstance(header, list):
+        raise DataError(f"{config.path} has no header: give the column names in the first line")
+    positions = [_position(header, name, config) for name in wanted]
+    suspect = _SURROGATE.search(text) is not None
+    kept: list[int] = []
+    cells: list[list[str]] = [[] for _ in wanted]
+    rejects: list[Reject] = []
+    for line, fields in records:
+        reason = fields if isinstance(fields, str) else ""
+        if isinstance(fields, list) and len(fields) != len(header):
+            reason = f"{len(fields)} fields where the header has {len(header)}"
+        elif suspect and _SURROGATE.search("".join(fields)):
+            reason = f"bytes that are not {config.encoding}"
+        if reason:
+            rejects.append(Reject(config.path, line, reason, shorten(lines[line - 1])))
+            continue
+        kept.append(line)
+        for column, position in zip(cells, positions, strict=True):
+            column.append(fields[position])
+    return _table(config.path, wanted, cells, kept, rejects)
+
+
+def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (first line, fields) of each record, or (line, reason) of a broken one."""
+    limit = csv.field_size_limit(2**31 - 1)  # a cell of the default 128 KB is no error here
+    start, width = 0, 0
+    try:
+        while start < len(lines):
+            rows = csv.reader(
+                itertools.islice(lines, start, None), delimiter=delimiter, strict=True
+            )
+            first, broken = start, ""
+            while not broken:
+                try:
+                    fields = next(rows, None)
+                except csv.Error as error:
+                    broken = f"broken quotes ({error})"
+                    break
+                if fields is None:
+                    return
+                after = start + rows.line_num
+                width = width or len(fields)
+                if after - first > 1 and fields and len(fields) != width:
+                    broken = "broken quotes (a quoted cell runs over lines and fits no header)"
+                    break
+                if fields:
+                    yield first + 1, fields
+                first = after
+            plain = lines[first].rstrip("\r\n").split(delimiter)
+            # A tab-separated file often has quotes that quote nothing.
+            literal = delimiter == "\t" and len(plain) == (width or len(plain))
+            yield first + 1, plain if literal else broken
+            start = first + 1
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _position(header: Sequence[str], name: str, config: TableConfig) -> int:
+    if list(header).count(name) == 1:
+        return list(header).index(name)
+    if name in header:
+        raise DataError(f"{config.path}: the column {name!r} occurs twice: rename one")
+    raise DataError(_missing(config, name, header))
+
+
+def _missing(config: TableConfig, name: str, there: Sequence[str]) -> str:
+    role = next(role for role, column in config.columns.items() if column == name)
+    near = difflib.get_close_matches(name, there, n=1)
+    lower = {column.lower(): column for column in there}
+    hint = lower.get(name.lower()) or (near[0] if near else None)
+    mend = f"did you mean {hint!r}? " if hint else ""
+    return (
+        f"{config.path}: no column {name!r} for {role!r}: {mend}"
+        f"The columns are {shorten(', '.join(there))}"
+    )
+
+
+def _read_jsonl(text: str, config: TableConfig, wanted: list[str]) -> RawTable:
+    kept: list[int] = []
+    cells: list[list[str | None]] = [[] for _ in wanted]
+    rejects: list[Reject] = []
+    seen: dict[str, None] = {}
+    # Not splitlines: a JSON string may hold U+2028 as it is.
+    for line, row in enumerate(text.split("\n"), start=1):
+        if not row.strip():
+            continue
+        try:
+            reason, value = "not a JSON object", json.loads(row)
+        except (ValueError, RecursionError) as error:
+            reason, value = f"not JSON ({error})", None
+        if isinstance(value, dict) and _SURROGATE.search(row):
+            reason, value = f"bytes that are not {config.encoding}", None
+        if not isinstance(value, dict):
+            rejects.append(Reject(config.path, line, reason, shorten(row)))
+            continue
+        seen.update(dict.fromkeys(value))
+        try:
+            texts = [_text(value.get(name)) for name in wanted]
+        except DataError as error:
+            rejects.append(Reject(config.path, line, str(error), shorten(row)))
+            continue
+        kept.append(line)
+        for column, cell in zip(cells, texts, strict=True):
+            column.append(cell)
+    for name in wanted:
+        if name not in seen and seen:
+            raise DataError(_missing(config, name, list(seen)))
+    return _table(config.path, wanted, cells, kept, rejects)
+
+
+def _text(value: object) -> str | None:
+    """Return one JSON value as text."""
+    if value is None or isinstance(value, str):
+        # A JSON escape can spell half a character, which no file can store.
+        if value is not None and _SURROGATE.search(value):
+            raise DataError("half a character (a lone surrogate escape)")
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, list):
+        return LIST_MARK.join(_text(part) or "" for part in value)
+    raise DataError("an object where a text, a number or a list belongs")
+
+
+def _read_parquet(data: bytes, config: TableConfig, wanted: list[str]) -> RawTable:
+    name = config.path
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        there = file.schema_arrow.names
+        for column in wanted:
+            if column not in there:
+                raise DataError(_missing(config, column, there))
+        table = file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{name}: not a Parquet file ({shorten(str(error))})") from error
+    cells = [_as_text(table[column].combine_chunks(), name) for column in wanted]
+    return _table(name, wanted, cells, list(range(1, len(table) + 1)), [])
+
+
+def _as_text(column: pa.Array, name: str) -> pa.Array:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(column.cast(kind.value_type), name)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_floating(kind):
+        return pa.array([_text(value) for value in column.to_pylist()], pa.large_string())
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        # Whole seconds: no unit is left to be guessed, and a naive time counts as UTC.
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        column = column.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64())
+    try:
+        return column.cast(pa.large_string())
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise DataError(f"{name}: a column of type {kind} is no text or number") from error
+
+
+def _table(
+    name: str, wanted: list[str], cells: Sequence[Any], kept: list[int], rejects: list[Reject]
+) -> RawTable:
+    if not kept and not rejects:
+        raise DataError(f"{name} has no rows: give a file with a row or more")
+    columns = {
+        column: pa.array(cell, pa.large_string()) if isinstance(cell, list) else cell
+        for column, cell in zip(wanted, cells, strict=True)
+    }
+    return RawTable(name, columns, np.array(kept, np.int64), rejects)
