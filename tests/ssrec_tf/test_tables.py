@@ -1,6 +1,8 @@
 """What the world's files hold: every row accepted, or rejected with file, line and reason."""
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ssrec_tf.config import DataConfig, TableConfig
 from ssrec_tf.errors import ConfigError, DataError, StorageError
@@ -45,10 +49,7 @@ GOOD = "u,i,t,r\n007,a,10,3\n7,b,20,4.5\n"
 @pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.parquet"])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_every_format_gives_the_same_table(tmp_path, name, zipped):
-    rows = [
-        {"u": "007", "i": "a", "t": 10, "r": 3.0},
-        {"u": "7", "i": "b", "t": 20, "r": 4.5},
-    ]
+    rows = [{"u": "007", "i": "a", "t": 10, "r": 3.0}, {"u": "7", "i": "b", "t": 20, "r": 4.5}]
     if name == "x.csv":
         data = GOOD.encode()
     elif name == "x.tsv":
@@ -471,3 +472,51 @@ def test_explicit_format_and_reading_of_a_named_file(tmp_path):
     tables = read(tmp_path, "log.txt", GOOD.replace(",", "\t"), table={"format": "tsv"})
     assert tables.name == "log"
     assert len(tables.interactions) == 2
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).filter(
+    lambda text: text.strip() not in ("", "NaN", "nan", "NULL", "null", "None", "<NA>", "\\N")
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8), kind=st.sampled_from("ct"))
+def test_what_pythons_csv_writes_is_read_back(folder, rows, kind):
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="," if kind == "c" else "\t")
+    writer.writerows([("u", "i"), *rows])
+    roles = {"user": "u", "item": "i"}
+    tables = read(folder, f"x.{kind}sv", text.getvalue(), columns=roles)
+    pairs = list(zip(tables.interactions["user"], tables.interactions["item"], strict=True))
+    assert pairs == list(dict.fromkeys((user.strip(), item.strip()) for user, item in rows))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.lists(
+        st.sampled_from(
+            [b'"', b",", b"\t", b"\n", b"\r\n", b"a", b"7", b"\xff", b"\xc3\xa9", b"{"]
+        ),
+        max_size=60,
+    ).map(b"".join),
+    name=st.sampled_from(["x.csv", "x.tsv", "x.jsonl"]),
+)
+def test_no_bytes_break_the_reader_and_no_line_is_lost(folder, data, name):
+    header = b"" if name == "x.jsonl" else b"u,i\n".replace(b",", b"," if "c" in name else b"\t")
+    good = b'{"u":"z","i":"z"}\n' if name == "x.jsonl" else b"z,z\n"
+    good = good.replace(b",", b"\t") if name == "x.tsv" else good
+    tables = read(folder, name, header + good + data, columns={"user": "u", "item": "i"})
+    check_counts(tables, folder)
+    found = [row["line"] for row in rejected(folder)]
+    assert len(set(found)) == len(found)
+    lines = (header + good + data).replace(b"\r\n", b"\n").split(b"\n")
+    # Without quotes a line is a row: each that is not blank is accounted for.
+    if b'"' not in data:
+        blanks = None if name == "x.jsonl" else b""
+        wanted = sum(bool(line.strip(blanks)) for line in lines[bool(header) :])
+        assert tables.counts[0].read == wanted
