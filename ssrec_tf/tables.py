@@ -93,47 +93,28 @@ def read_tables(
     """
     if config.interactions is None:
         raise ConfigError("data.interactions is missing: map the columns of a log")
-    counts: list[FileCount] = []
-    dropped: list[Reject] = []
-
-    def read(table: TableConfig, key: str) -> RawTable:
-        return read_table(table, _resolve(table.path, base, key))
-
-    def count(raw: RawTable, found: list[Reject], accepted: int) -> None:
-        found = sorted(raw.rejects + found, key=lambda reject: reject.line)
-        counts.append(FileCount(raw.file, accepted + len(found), accepted, len(found)))
-        dropped.extend(found)
-
-    log = read(config.interactions, "data.interactions.path")
-    interactions, found, warnings = _interactions(log, config.interactions, config)
-    count(log, found, len(interactions))
-    attributes: dict[str, pd.DataFrame] = {}
-    for role, tables in (("item", config.items), ("user", config.users)):
-        parts = []
-        for i, table in enumerate(tables):
-            raw = read(table, f"data.{role}s[{i}].path")
-            kept, ids, found = _known_rows(raw, table, (role,))
-            count(raw, found, len(kept.lines))
-            parts.append((table, kept, ids[role]))
-        ids_seen = pd.Index(interactions[role].unique())
-        attributes[role], odd = join_attributes(role, parts, ids_seen)
-        warnings += odd
+    tally = _Tally()
+    log = _read(config.interactions, base, "data.interactions.path")
+    interactions, found = _interactions(log, config.interactions, config)
+    tally.add(log, found, len(interactions))
+    items, odd_items = _attributes("item", config.items, base, interactions["item"], tally)
+    users, odd_users = _attributes("user", config.users, base, interactions["user"], tally)
     if rejects is not None:
-        write_rejects(rejects, dropped)
-    _check_share(counts, dropped, config.max_reject_share, rejects)
-    scale = config.rating_scale
+        write_rejects(rejects, tally.dropped)
+    _check_share(tally, config.max_reject_share, rejects)
+    scale = config.rating_scale if "rating" in interactions else None
     if scale is None and "rating" in interactions:
         scale = (float(interactions["rating"].min()), float(interactions["rating"].max()))
     return Tables(
         name or Path(config.interactions.path).name.split(".")[0],
         interactions,
-        attributes["item"],
-        attributes["user"],
-        scale if "rating" in interactions else None,
+        items,
+        users,
+        scale,
         config.rating_step,
         config.click_threshold,
-        tuple(warnings),
-        tuple(counts),
+        (*odd_items, *odd_users),
+        tuple(tally.counts),
     )
 
 
@@ -143,9 +124,38 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     storage.atomic_write_text(path, "".join(f"{line}\n" for line in lines))
 
 
+class _Tally:
+    """What became of the rows of every file so far."""
+
+    def __init__(self) -> None:
+        self.counts: list[FileCount] = []
+        self.dropped: list[Reject] = []
+
+    def add(self, raw: RawTable, found: list[Reject], accepted: int) -> None:
+        found = sorted(raw.rejects + found, key=lambda reject: reject.line)
+        self.counts.append(FileCount(raw.file, accepted + len(found), accepted, len(found)))
+        self.dropped.extend(found)
+
+
+def _read(table: TableConfig, base: Path, key: str) -> RawTable:
+    return read_table(table, _resolve(table.path, base, key))
+
+
+def _attributes(
+    role: str, tables: Sequence[TableConfig], base: Path, seen: pd.Series, tally: _Tally
+) -> tuple[pd.DataFrame, list[str]]:
+    parts = []
+    for i, table in enumerate(tables):
+        raw = _read(table, base, f"data.{role}s[{i}].path")
+        kept, ids, found = _known_rows(raw, table, (role,))
+        tally.add(raw, found, len(kept.lines))
+        parts.append((table, kept, ids[role]))
+    return join_attributes(role, parts, pd.Index(seen.unique()))
+
+
 def _interactions(
     raw: RawTable, table: TableConfig, config: DataConfig
-) -> tuple[pd.DataFrame, list[Reject], list[str]]:
+) -> tuple[pd.DataFrame, list[Reject]]:
     raw, ids, rejects = _known_rows(raw, table, ("user", "item"))
     frame = pd.DataFrame({"user": ids["user"], "item": ids["item"]})
     bad = _Bad(raw, table)
@@ -156,7 +166,6 @@ def _interactions(
                 f"data.interactions.columns.{role} is no role: known are user, item, time, "
                 "rating, click, event, weight"
             )
-    warnings: list[str] = []
     if "time" in columns:
         frame["time"], mask, unit = table_values.to_times(columns["time"])
         bad.mark(mask, "time", f"no time (the column's unit is {unit}; ISO 8601 is read too)")
@@ -175,7 +184,7 @@ def _interactions(
         frame["event"] = table_values.to_texts(columns["event"]).fillna("")
     same = frame[bad.none].duplicated().to_numpy()
     bad.mark_rows(np.flatnonzero(bad.none)[same], "user", "the same row occurred before")
-    return frame[bad.none].reset_index(drop=True), rejects + bad.rejects(), warnings
+    return frame[bad.none].reset_index(drop=True), rejects + bad.rejects()
 
 
 def _ratings(column: object, bad: _Bad, scale: tuple[float, float] | None) -> np.ndarray:
@@ -236,14 +245,12 @@ class _Bad:
         return self._found
 
 
-def _check_share(
-    counts: list[FileCount], dropped: list[Reject], limit: float, written: Path | None
-) -> None:
-    for count in counts:
+def _check_share(tally: _Tally, limit: float, written: Path | None) -> None:
+    for count in tally.counts:
         share = count.rejected / count.read
         if share <= limit and count.accepted:
             continue
-        reasons = Counter(reject.reason for reject in dropped if reject.file == count.file)
+        reasons = Counter(reject.reason for reject in tally.dropped if reject.file == count.file)
         reason, times = reasons.most_common(1)[0]
         where = f"see {written}, then " if written is not None else ""
         raise DataError(
