@@ -139,6 +139,7 @@ class TrainConfig:
     dropout: float = 0.2
     id_dropout: float = 0.2
     encoder_steps: int = 0
+    joint_length: int = 128
     rating_weight: float = 1.0
     click_weight: float = 0.3
     next_item_weight: float = 0.05

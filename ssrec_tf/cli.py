@@ -1,0 +1,123 @@
+"""`ssrec`: the library's steps from a shell.
+
+Exit codes: 0 done, 1 a quality gate said no, 2 bad input, 3 a fault of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ssrec_tf.errors import SsrecError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr."""
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = parsed.command
+    return guarded(lambda: command(parsed))
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Run `command` and turn what it raises into a line and an exit code."""
+    try:
+        command()
+    except SsrecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:  # a fault of ours: keep the trace, show a line
+        with tempfile.NamedTemporaryFile("w", prefix="ssrec-", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        print(f"fault: {type(error).__name__}: {error}; trace in {log.name}", file=sys.stderr)
+        return SsrecError.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ssrec", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    data = commands.add_parser("data", help="read and validate data, print what is there")
+    data.add_argument("config", type=Path, help="YAML of a run")
+    data.add_argument("--rejects", type=Path, help="where rejected rows are written")
+    data.set_defaults(command=_data)
+    for name, help_text in (
+        ("score", "score item texts for a behaviour"),
+        ("recommend", "recommend from the catalogue for a behaviour"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("model", type=Path, help="a SavedModel, served/ssrec/<version>")
+        command.add_argument("--behaviour", required=True, help="lines; read from - for stdin")
+        command.set_defaults(command=_score if name == "score" else _recommend)
+        if name == "score":
+            command.add_argument("items", nargs="+", help="item texts")
+        else:
+            command.add_argument("-k", type=int, default=10, help="how many")
+    return parser
+
+
+def _data(parsed: argparse.Namespace) -> None:
+    from ssrec_tf.config import load_config
+    from ssrec_tf.datasets import load_data
+    from ssrec_tf.splits import make_split
+
+    config = load_config(parsed.config)
+    tables = load_data(config.data, base=parsed.config.parent, rejects=parsed.rejects)
+    split = make_split(tables, config.split)
+    print(f"{tables.name}: {len(tables.interactions):,} interactions, {len(tables.users):,} users")
+    print(f"{len(tables.items):,} items; attributes: {', '.join(tables.items.columns) or 'none'}")
+    sizes = ", ".join(f"{n} {len(getattr(split, n)):,}" for n in ("train", "valid", "test"))
+    print(f"split {split.kind} {split.digest[:16]}: {sizes}")
+
+
+def _behaviour(parsed: argparse.Namespace) -> str:
+    text = sys.stdin.read() if parsed.behaviour == "-" else parsed.behaviour
+    return str(text).replace("\\n", "\n")
+
+
+def _score(parsed: argparse.Namespace) -> None:
+    import tensorflow as tf
+
+    signature = _load(parsed.model)["serving_default"]
+    count = len(parsed.items)
+    out = signature(
+        behaviour=tf.constant([_behaviour(parsed)] * count), item=tf.constant(parsed.items)
+    )
+    for i, item in enumerate(parsed.items):
+        row = {name: round(float(value[i]), 4) for name, value in out.items()}
+        print(json.dumps({"item": item, **row}, ensure_ascii=False))
+
+
+def _recommend(parsed: argparse.Namespace) -> None:
+    import tensorflow as tf
+
+    signatures = _load(parsed.model)
+    out = signatures["recommend"](
+        behaviour=tf.constant([_behaviour(parsed)]), k=tf.constant(parsed.k)
+    )
+    for item, score in zip(out["items"][0].numpy(), out["scores"][0].numpy(), strict=True):
+        print(json.dumps({"item": item.decode(), "score": round(float(score), 4)}))
+
+
+def _load(folder: Path):  # type: ignore[no-untyped-def]
+    import tensorflow as tf
+
+    from ssrec_tf.errors import DataError
+
+    if not (folder / "saved_model.pb").exists():
+        raise DataError(f"{folder} holds no saved_model.pb; give a folder served/ssrec/<version>")
+    model = tf.saved_model.load(str(folder))
+    signatures = model.signatures
+    signatures["serving_default"]._keep = model  # the variables live as long as their owner
+    return signatures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

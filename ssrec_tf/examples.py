@@ -1,0 +1,197 @@
+"""Sharded `tf.train.Example` records: one user's log each, as references into the token table.
+
+A reference is a row of the token table: 0 stands for "none", an item or a user
+has its position plus one. A text is tokenized once, however often it is mentioned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from ssrec_tf import storage
+from ssrec_tf.errors import DataError
+from ssrec_tf.splits import Split, check_history
+from ssrec_tf.tables import Tables
+
+MAX_LOG = 1024  # a longer log becomes several examples
+
+FEATURES = {
+    "user": tf.io.FixedLenFeature([], tf.int64),
+    "history_items": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    "history_ratings": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "history_clicks": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "target_items": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    "target_ratings": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "target_clicks": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "target_rows": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+}
+"""How a record is parsed. Ratings and clicks are NaN where the log has none."""
+
+
+@dataclass(frozen=True)
+class ExampleInfo:
+    """What a folder of shards holds: counts that the batches need before reading."""
+
+    examples: int
+    interactions: int
+    shards: int
+
+
+@dataclass(frozen=True)
+class _Log:
+    """One user's rows in columns, ordered by (time, row)."""
+
+    user: int
+    items: np.ndarray
+    ratings: np.ndarray
+    clicks: np.ndarray
+    times: np.ndarray
+    rows: np.ndarray
+
+    def __getitem__(self, index: slice) -> _Log:
+        return _Log(
+            self.user,
+            *(getattr(self, name)[index] for name in ("items", "ratings", "clicks")),
+            times=self.times[index],
+            rows=self.rows[index],
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def write_examples(
+    tables: Tables, split: Split, folder: Path, *, max_targets: int = 64, shards: int = 4
+) -> dict[str, ExampleInfo]:
+    """Write `train`, `valid` and `test` shards under `folder`.
+
+    A train record holds a user's train rows as history and no targets: those are
+    drawn anew at every step. A valid or test record holds up to `max_targets`
+    targets and the train rows they may read.
+
+    Args:
+        tables: the validated rows.
+        split: which rows belong to which part.
+        folder: written whole or not at all.
+        max_targets: targets in one valid or test record.
+        shards: files a part.
+
+    Returns:
+        What each part holds, also written to `examples.json`.
+
+    Raises:
+        LeakageError: a history row is not older than a target, where the split is by time.
+        DataError: the train part has no rows.
+    """
+    if not len(split.train):
+        raise DataError(f"{tables.name}: the train part has 0 rows; give more data")
+    known = _logs(tables, split.train)
+    infos = {}
+    with storage.atomic_folder(folder) as staged:
+        infos["train"] = _write_part(staged / "train", _train_records(known), shards)
+        for part, rows in (("valid", split.valid), ("test", split.test)):
+            records = _target_records(known, _logs(tables, rows), split, max_targets)
+            infos[part] = _write_part(staged / part, records, shards)
+        body = {part: vars(info) for part, info in infos.items()}
+        (staged / "examples.json").write_text(json.dumps(body, indent=2))
+    return infos
+
+
+def read_info(folder: Path) -> dict[str, ExampleInfo]:
+    """Read back what `write_examples` returned."""
+    body = json.loads((folder / "examples.json").read_text())
+    return {part: ExampleInfo(**info) for part, info in body.items()}
+
+
+def _logs(tables: Tables, rows: np.ndarray) -> dict[int, _Log]:
+    """Group rows by user, each ordered by (time, row); a log without times by row."""
+    frame = tables.interactions.loc[rows]
+    refs = pd.Series(np.arange(1, len(tables.items) + 1), index=tables.items.index)
+    users = pd.Series(np.arange(1, len(tables.users) + 1), index=tables.users.index)
+    missing = np.full(len(frame), np.nan, np.float32)
+    columns = pd.DataFrame(
+        {
+            "user": users.reindex(frame["user"]).to_numpy(),
+            "items": refs.reindex(frame["item"]).to_numpy(),
+            "ratings": frame["rating"].to_numpy(np.float32) if "rating" in frame else missing,
+            "clicks": frame["click"].to_numpy(np.float32) if "click" in frame else missing,
+            "times": frame["time"].to_numpy(np.int64) if "time" in frame else frame.index,
+            "rows": frame.index.to_numpy(np.int64),
+        }
+    ).sort_values(["user", "times", "rows"])
+    logs = {}
+    for user, group in columns.groupby("user", sort=True):
+        values = {name: group[name].to_numpy() for name in columns.columns if name != "user"}
+        logs[int(user)] = _Log(user=int(user), **values)  # type: ignore[call-overload]
+    return logs
+
+
+def _train_records(logs: dict[int, _Log]) -> Iterator[bytes]:
+    """One record a user, cut into pieces of at most MAX_LOG rows."""
+    for log in logs.values():
+        for start in range(0, len(log), MAX_LOG):
+            piece = log[start : start + MAX_LOG]
+            yield _serialize(piece, piece[:0])
+
+
+def _target_records(
+    known: dict[int, _Log], targets: dict[int, _Log], split: Split, max_targets: int
+) -> Iterator[bytes]:
+    """Targets of a user beside the train rows they may read."""
+    for user, log in targets.items():
+        history = known.get(user, log[:0])
+        check_history(history, log, past_only=split.past_only)
+        for start in range(0, len(log), max_targets):
+            yield _serialize(history[-MAX_LOG:], log[start : start + max_targets])
+
+
+def _serialize(history: _Log, targets: _Log) -> bytes:
+    """Encode one record."""
+
+    def ints(values: np.ndarray | list[int]) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def floats(values: np.ndarray) -> tf.train.Feature:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    feature = {
+        "user": ints([history.user]),
+        "history_items": ints(history.items),
+        "history_ratings": floats(history.ratings),
+        "history_clicks": floats(history.clicks),
+        "target_items": ints(targets.items),
+        "target_ratings": floats(targets.ratings),
+        "target_clicks": floats(targets.clicks),
+        "target_rows": ints(targets.rows),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def _write_part(stem: Path, records: Iterator[bytes], shards: int) -> ExampleInfo:
+    """Deal records round-robin to `<stem>-00000-of-00004.tfrecord`."""
+    names = [f"{stem}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+    writers = [tf.io.TFRecordWriter(name) for name in names]
+    examples = interactions = 0
+    try:
+        for examples, record in enumerate(records, start=1):  # noqa: B007
+            writers[(examples - 1) % shards].write(record)
+            interactions += _rows_of(record)
+    finally:
+        for writer in writers:
+            writer.close()
+    return ExampleInfo(examples, interactions, shards)
+
+
+def _rows_of(record: bytes) -> int:
+    """Interactions a record trains or evaluates on."""
+    feature = tf.train.Example.FromString(record).features.feature
+    targets = len(feature["target_rows"].int64_list.value)
+    return targets or len(feature["history_items"].int64_list.value)

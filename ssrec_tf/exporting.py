@@ -1,0 +1,168 @@
+"""The SavedModel: raw strings in, core TensorFlow ops only, checked before it is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ssrec_tf import storage
+from ssrec_tf.errors import ExportError
+from ssrec_tf.recommenders import Recommender
+from ssrec_tf.serving_graph import ServingGraph
+
+TOLERANCE = 1e-5
+
+
+def export(
+    model: Recommender, folder: Path, *, max_history: int, card: Mapping[str, Any]
+) -> ServingGraph:
+    """Write a SavedModel, whole or not at all.
+
+    Beside the graph: `assets.extra/vocabulary/`, `statistics.json` and
+    `model_card.json`, which names the signatures.
+
+    Args:
+        model: trained.
+        folder: must not exist.
+        max_history: events of a behaviour that are read, the newest.
+        card: what the model card says beyond the signatures.
+
+    Returns:
+        The graph, to compare with.
+
+    Raises:
+        ExportError: the graph holds an op that is not TensorFlow's own.
+        StorageError: the folder cannot be written.
+    """
+    graph = ServingGraph(model, max_history=max_history)
+    signatures = graph.signatures()
+    with storage.atomic_folder(folder) as staged:
+        tf.saved_model.save(graph, str(staged), signatures=signatures)
+        extra = staged / "assets.extra"
+        model.text.vocabulary.save(extra / "vocabulary")
+        (extra / "statistics.json").write_text(json.dumps(model.statistics.to_dict(), indent=2))
+        body = {**card, "signatures": _describe(signatures), "max_history": max_history}
+        (extra / "model_card.json").write_text(json.dumps(body, indent=2, ensure_ascii=False))
+        check_ops(staged)
+    return graph
+
+
+def check_ops(folder: Path) -> set[str]:
+    """Name every op of a SavedModel, and refuse one that TensorFlow's core lacks.
+
+    Raises:
+        ExportError: names the foreign ops.
+    """
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    ops: set[str] = set()
+    functions: set[str] = set()
+    for meta in saved.meta_graphs:
+        ops |= {node.op for node in meta.graph_def.node}
+        for function in meta.graph_def.library.function:
+            ops |= {node.op for node in function.node_def}
+            functions.add(function.signature.name)
+    # A process that imports TensorFlow alone knows the core ops and no others.
+    code = (
+        "import sys,tensorflow as tf;from tensorflow.python.framework import op_def_registry as r;"
+        "print(*[o for o in sys.stdin.read().split() if r.get(o) is None])"
+    )
+    foreign = set(_clean_process(["-c", code], "\n".join(ops - functions)).split())
+    if foreign:
+        raise ExportError(
+            f"{folder}: the graph holds ops that TensorFlow Serving lacks: "
+            f"{', '.join(sorted(foreign))}; replace them by core ops"
+        )
+    return ops
+
+
+def check_scores(
+    folder: Path, behaviours: list[str], items: list[str], expected: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Score raw strings by the SavedModel as others load it, and compare with Keras.
+
+    Three ways: `tf.saved_model.load` in a process that imports nothing but tensorflow,
+    in batches of 64; the same, one by one, on the first 32; and a v1 session, the way
+    of TensorFlow Serving.
+
+    Args:
+        folder: a SavedModel.
+        behaviours: [n] rendered behaviours.
+        items: [n] item texts.
+        expected: `rating` and `click_probability` float32 [n], by the Keras model.
+
+    Returns:
+        The largest difference by way.
+
+    Raises:
+        ExportError: a difference above 1e-5 of the value's size (at least 1).
+    """
+    worst = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        request = Path(scratch) / "request.json"
+        request.write_text(json.dumps({"behaviours": behaviours, "items": items}))
+        for way in ("function", "one_by_one", "session"):
+            answer = Path(scratch) / f"{way}.npz"
+            script = Path(__file__).with_name("score_saved_model.py")
+            _clean_process([str(script), way, str(folder), str(request), str(answer)], "")
+            with np.load(answer) as got:
+                worst[way] = max(
+                    float(np.max(_relative(got[name], expected[name][: len(got[name])])))
+                    for name in ("rating", "click_probability")
+                )
+    for way, difference in worst.items():
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{folder}: scores by {way} differ from Keras by {difference:.2e}, more than "
+                f"{TOLERANCE:.0e}; training and serving have drifted apart"
+            )
+    return worst
+
+
+def _relative(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)))
+
+
+def _describe(signatures: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs and outputs of each signature, as the model card shows them."""
+
+    def show(specs: Mapping[str, Any]) -> dict[str, str]:
+        return {name: f"{spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())}
+
+    return {
+        name: {
+            "inputs": show(function.structured_input_signature[1] or _by_name(function)),
+            "outputs": show(function.structured_outputs),
+        }
+        for name, function in signatures.items()
+    }
+
+
+def _by_name(function: Any) -> dict[str, Any]:
+    return {spec.name: spec for spec in function.structured_input_signature[0]}
+
+
+def _clean_process(arguments: list[str], stdin: str) -> str:
+    """Run Python anew, without this project on its path; return what it printed."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+    done = subprocess.run(  # noqa: S603 - our own script and interpreter
+        [sys.executable, "-I", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ExportError(f"loading the SavedModel in a process of its own failed: {last}")
+    return done.stdout

@@ -1,0 +1,193 @@
+"""The two trainings by name: `pretrain` an encoder on text, `fit` the heads on labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
+from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
+from ssrec_tf.encoders import Encoder
+from ssrec_tf.errors import ConfigError
+from ssrec_tf.objectives import MaskedToken
+from ssrec_tf.recommenders import Joint, Recommender, TwoLevel
+from ssrec_tf.statistics import LabelStatistics
+from ssrec_tf.tensorboard import filled_masks, item_projector
+from ssrec_tf.text_table import TextTable
+from ssrec_tf.training import TrainState, Validation, train
+
+_VALID_BATCHES = 8  # masked-token validation reads this many batches, always the same
+
+
+def create_encoder(config: EncoderConfig, text: TextTable, *, seed: int) -> Encoder:
+    """Make an encoder whose fresh weights follow from `seed`."""
+    keras.utils.set_random_seed(seed)
+    return Encoder.create(config, text.vocabulary)
+
+
+def pretrain(
+    encoder: Encoder,
+    text: TextTable,
+    examples: Path,
+    config: PretrainConfig,
+    *,
+    past_only: bool,
+    workdir: Path,
+) -> TrainState:
+    """Pretrain `encoder` in place by predicting masked tokens.
+
+    Args:
+        encoder: changed in place; at the end it holds the weights with the least
+            validation loss.
+        text: the token table.
+        examples: folder of `write_examples`. Validation masks the train histories of the
+            users in the valid part, with a fixed seed: no valid or test row is read.
+        config: of the training.
+        past_only: as in the split.
+        workdir: checkpoints and TensorBoard logs; a killed run goes on from here.
+
+    Returns:
+        The state with the learning curve.
+
+    Raises:
+        NonFiniteError: the loss or a gradient became NaN or infinite.
+    """
+    keras.utils.set_random_seed(config.loop.seed)
+    objective = MaskedToken(encoder, text, config)
+    sizes = BatchConfig(config.loop.batch_size, 128, 1, past_only=past_only)
+    fixed = list(train_batches(examples, sizes, seed=config.loop.seed + 1).take(_VALID_BATCHES))
+    objective(objective.masked(fixed[0][1], tf.constant([0, 0], tf.int64)))  # makes the weights
+    losses = tf.function(
+        lambda batch, seed: objective.losses_of(batch, seed=seed, training=False),
+        reduce_retracing=True,
+    )
+
+    def measure() -> Mapping[str, float]:
+        rows = [losses(batch, tf.constant([1, 0], tf.int64) + step) for step, batch in fixed]
+        return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+    def observe(step: int, _: tf.summary.SummaryWriter) -> None:
+        filled_masks(objective, fixed[0][1], step)
+
+    return train(
+        objective,
+        lambda start: train_batches(examples, sizes, seed=config.loop.seed, start=start),
+        config=config.loop,
+        optimizer=config.optimizer,
+        validation=Validation(measure),
+        workdir=workdir,
+        name="pretrain",
+        observer=observe,
+    )
+
+
+def make_recommender(
+    encoder: Encoder, text: TextTable, statistics: LabelStatistics, config: TrainConfig
+) -> Recommender:
+    """Build the recommender that `config.reading` names.
+
+    Raises:
+        ConfigError: the reading is unknown.
+    """
+    keras.utils.set_random_seed(config.loop.seed)
+    readings: dict[str, type[TwoLevel | Joint]] = {"two_level": TwoLevel, "joint": Joint}
+    if config.reading not in readings:
+        raise ConfigError(f"train.reading={config.reading!r} must be one of {', '.join(readings)}")
+    model = readings[config.reading](encoder, text, statistics, config)
+    model.build_layers()
+    return model
+
+
+def fit(
+    model: Recommender,
+    examples: Path,
+    *,
+    past_only: bool,
+    workdir: Path,
+) -> TrainState:
+    """Fine-tune the heads, and the encoder where the reading trains it.
+
+    Args:
+        model: of `make_recommender`; at the end it holds the weights that did best on the
+            valid part (squared error, else cross-entropy, else next-item loss).
+        examples: folder of `write_examples`.
+        past_only: as in the split.
+        workdir: checkpoints and TensorBoard logs; a killed run goes on from here.
+
+    Returns:
+        The state with the learning curve.
+
+    Raises:
+        NonFiniteError: the loss or a gradient became NaN or infinite.
+    """
+    config = model.config
+    if isinstance(model, TwoLevel):
+        if config.encoder_steps > 0:
+            loop = replace(config.loop, steps=config.encoder_steps)
+            model.encoder.trainable = True
+            model.store_items()
+            _fit(model, examples, loop, past_only, workdir / "encoder", "train encoder")
+        model.encoder.trainable = False
+        model.store_items()
+    return _fit(model, examples, config.loop, past_only, workdir, "train heads")
+
+
+def _fit(
+    model: Recommender, examples: Path, loop: LoopConfig, past_only: bool, workdir: Path, name: str
+) -> TrainState:
+    config = model.config
+    keras.utils.set_random_seed(loop.seed)
+    sizes = batch_config(config, past_only=past_only)
+    losses = tf.function(
+        lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+    )
+
+    def measure() -> Mapping[str, float]:
+        return _weighted_means(losses, examples, sizes)
+
+    def observe(step: int, _: tf.summary.SummaryWriter) -> None:
+        if step == loop.steps and isinstance(model, TwoLevel):
+            item_projector(model, workdir / "tensorboard")
+
+    return train(
+        model,
+        lambda start: train_batches(examples, sizes, seed=loop.seed, start=start),
+        config=loop,
+        optimizer=config.optimizer,
+        validation=Validation(measure, _monitor(model)),
+        workdir=workdir,
+        name=name,
+        observer=observe,
+    )
+
+
+def batch_config(config: TrainConfig, *, past_only: bool) -> BatchConfig:
+    """Sizes of a fine-tuning batch."""
+    return BatchConfig(config.loop.batch_size, config.max_history, config.max_targets, past_only)
+
+
+def _monitor(model: Recommender) -> str:
+    if model.statistics.has_rating and model.config.rating_weight > 0:
+        return "rating_loss"
+    if model.statistics.has_click and model.config.click_weight > 0:
+        return "click_loss"
+    return "next_item_loss"
+
+
+def _weighted_means(
+    losses: tf.types.experimental.GenericFunction, examples: Path, sizes: BatchConfig
+) -> dict[str, float]:
+    """Means over the valid rows: a batch counts by its targets."""
+    totals: dict[str, float] = {}
+    rows = 0
+    for batch in evaluation_batches(examples, "valid", sizes):
+        count = int(np.sum(batch["target_rows"].numpy() >= 0))
+        for key, value in losses(batch).items():
+            totals[key] = totals.get(key, 0.0) + float(value) * count
+        rows += count
+    return {key: total / max(rows, 1) for key, total in totals.items()}

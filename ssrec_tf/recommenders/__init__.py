@@ -1,0 +1,7 @@
+"""Recommenders over the encoder: two readings of a pair, and the heads' losses."""
+
+from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender
+from ssrec_tf.recommenders.joint import Joint
+from ssrec_tf.recommenders.two_level import TwoLevel
+
+__all__ = ["Behaviour", "Joint", "PairScores", "Recommender", "TwoLevel"]

@@ -1,0 +1,136 @@
+"""What every recommender has in common: its inputs, its losses, its two outputs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssrec_tf.batching import Batch
+from ssrec_tf.config import TrainConfig
+from ssrec_tf.encoders import Encoder
+from ssrec_tf.sequences import Assembler
+from ssrec_tf.statistics import LabelStatistics
+from ssrec_tf.text_table import TextTable
+
+
+class Behaviour(NamedTuple):
+    """What a user is known by, as tokens.
+
+    Attributes:
+        user: int32 [batch, user width] words of the user's text, 0 padded.
+        items: int32 [batch, history] references, oldest first; 0 where the event is
+            padding or the item is known by its text only.
+        tokens: int32 [batch, history, item width] words of each event's item.
+        ratings: float32 [batch, history], NaN where there is none.
+        mask: float32 [batch, history], 0 is padding.
+    """
+
+    user: tf.Tensor
+    items: tf.Tensor
+    tokens: tf.Tensor
+    ratings: tf.Tensor
+    mask: tf.Tensor
+
+
+class PairScores(NamedTuple):
+    """`rating` in the scale's units, unclipped; `click_logit`. Float32 [batch, targets]."""
+
+    rating: tf.Tensor
+    click_logit: tf.Tensor
+
+
+class Recommender(keras.Model):
+    """Scores (behaviour, candidate) pairs: a rating and a click.
+
+    A subclass reads pairs in `call`; here stand the losses. The rating head minimises
+    squared error, the click head cross-entropy, each by its weight in the
+    configuration; a weight of 0 switches a head off.
+    """
+
+    def __init__(
+        self, encoder: Encoder, text: TextTable, statistics: LabelStatistics, config: TrainConfig
+    ) -> None:
+        """Keep the parts; `text` gives the tokens behind a batch's references."""
+        super().__init__()
+        self.encoder = encoder
+        self.text = text
+        self.statistics = statistics
+        self.config = config
+        self.assembler = Assembler(text.vocabulary)
+        self._item_tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
+        self._user_tokens = tf.constant(text.user_tokens)  # [users + 1, user width]
+
+    def behaviour_of(self, batch: Batch) -> Behaviour:
+        """Look a batch's references up in the token table."""
+        items = batch["history_items"]
+        return Behaviour(
+            user=tf.gather(self._user_tokens, batch["user"]),  # [batch, user width]
+            items=items,
+            tokens=tf.gather(self._item_tokens, items),  # [batch, history, item width]
+            ratings=batch["history_ratings"],
+            mask=tf.cast(items != 0, tf.float32),
+        )
+
+    def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """Losses of a batch with its references.
+
+        Args:
+            batch: of `ssrec_tf.batching`.
+            seed: int64 [2], (run seed, step).
+            training: whether dropout is on.
+
+        Returns:
+            Scalars: `loss` and its parts.
+        """
+        raise NotImplementedError
+
+    def scores_of(self, batch: Batch) -> PairScores:
+        """Score a batch's targets, without dropout."""
+        raise NotImplementedError
+
+    def pair_losses(self, scores: PairScores, batch: Batch) -> dict[str, tf.Tensor]:
+        """Weighted sum of the heads' losses, and the parts.
+
+        The squared error is counted in variances of the ratings, so that the weights mean
+        the same on any scale.
+        """
+        ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
+        error = (scores.rating - _zero_nan(ratings)) / self.statistics.deviation
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(_zero_nan(clicks), scores.click_logit)
+        parts = {
+            "rating_loss": _mean_where(error**2, ~tf.math.is_nan(ratings)),
+            "click_loss": _mean_where(entropy, ~tf.math.is_nan(clicks)),
+        }
+        loss = tf.constant(0.0)
+        if self.statistics.has_rating:
+            loss += self.config.rating_weight * parts["rating_loss"]
+        if self.statistics.has_click:
+            loss += self.config.click_weight * parts["click_loss"]
+        return {"loss": loss, **parts}
+
+    def clip(self, rating: tf.Tensor) -> tf.Tensor:
+        """Keep a rating in the scale."""
+        return tf.clip_by_value(rating, self.statistics.low, self.statistics.high)
+
+    def logit_of_share(self) -> float:
+        """The logit of the train rows' share of clicks."""
+        share = self.statistics.click_share
+        return float(np.log(share / (1.0 - share)))
+
+
+def _zero_nan(x: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
+
+
+def _mean_where(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    weights = tf.cast(where, values.dtype)
+    return tf.reduce_sum(values * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+
+
+def dense(units: int, **options: Any) -> keras.layers.Dense:
+    """Make a dense layer whose kernel starts small, as BERT's do."""
+    options.setdefault("kernel_initializer", keras.initializers.TruncatedNormal(stddev=0.05))
+    return keras.layers.Dense(units, **options)

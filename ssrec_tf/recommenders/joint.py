@@ -1,0 +1,88 @@
+"""Joint reading: user, history and candidate in one sequence, full attention."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from ssrec_tf.batching import Batch
+from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense
+
+
+class Joint(Recommender):
+    """`[CLS] user [SEP] history [SEP] candidate [SEP]`, one sequence a pair.
+
+    The reference: every token sees every other, at the price of one encoder call for
+    each candidate.
+    """
+
+    def build_layers(self) -> None:
+        """Make the head's layers and all weights."""
+        self.dropout = keras.layers.Dropout(self.config.dropout)
+        self.head = dense(2, name="head")
+        width = self.encoder.width
+        self.head.build((None, 2 * width))
+        self.built = True
+
+    def call(
+        self,
+        behaviour: Behaviour,
+        candidates: tf.Tensor,
+        candidate_tokens: tf.Tensor,
+        training: bool = False,
+    ) -> PairScores:
+        """Score candidates.
+
+        Args:
+            behaviour: see `Behaviour`.
+            candidates: int32 [batch, targets] references, 0 for text only.
+            candidate_tokens: int32 [batch, targets, item width].
+            training: whether dropout is on.
+
+        Returns:
+            The scores, [batch, targets] each.
+        """
+        shape = tf.shape(candidate_tokens)
+        batch, targets, width = shape[0], shape[1], shape[2]
+        events = self._events(behaviour)
+        repeated = [tf.repeat(x, targets, axis=0) for x in (behaviour.user, events)]
+        flat = tf.reshape(candidate_tokens, [batch * targets, width])
+        own = tf.reshape(self._own_tokens(candidates), [batch * targets, 1])
+        # Padding candidates read as an unknown item: their scores are thrown away.
+        candidate = tf.concat([own, flat], axis=1)  # [batch * targets, 1 + item width]
+        sequences = self.assembler.behaviour(*repeated, self.sequence_length(), candidate=candidate)
+        states, pooled = self.encoder(*sequences, training=training)
+        read = tf.concat([states[:, 0], pooled], axis=1)  # [batch * targets, 2 * width]
+        out = self.head(self.dropout(read, training=training))  # [batch * targets, 2]
+        out = tf.reshape(out, [batch, targets, 2])
+        rating = self.statistics.mean + self.statistics.deviation * out[..., 0]
+        return PairScores(rating, self.logit_of_share() + out[..., 1])
+
+    def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """See `Recommender.losses_of`; the draws are in the batch, `seed` is not needed."""
+        del seed
+        return self.pair_losses(self._scores(batch, training), batch)
+
+    def scores_of(self, batch: Batch) -> PairScores:
+        """See `Recommender.scores_of`."""
+        return self._scores(batch, training=False)
+
+    def sequence_length(self) -> int:
+        """Tokens in a sequence."""
+        return min(self.config.joint_length, self.encoder.max_length)
+
+    def _scores(self, batch: Batch, training: bool) -> PairScores:
+        targets = batch["target_items"]
+        tokens = tf.gather(self._item_tokens, targets)  # [batch, targets, item width]
+        return self(self.behaviour_of(batch), targets, tokens, training=training)
+
+    def _events(self, behaviour: Behaviour) -> tf.Tensor:
+        """Rating token, own token and words of each event: int32 [batch, history, 2 + width]."""
+        stars = self.assembler.rating_tokens(behaviour.ratings)[..., None]
+        own = self._own_tokens(behaviour.items)[..., None]
+        events = tf.concat([stars, own, behaviour.tokens], axis=2)
+        return events * tf.cast(behaviour.mask, tf.int32)[..., None]
+
+    def _own_tokens(self, refs: tf.Tensor) -> tf.Tensor:
+        """Each item's own token: int32, the shape of `refs`."""
+        return tf.gather(tf.constant(self.text.item_token_ids), refs)

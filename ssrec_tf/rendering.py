@@ -1,0 +1,188 @@
+"""Rows to text, and back in the graph: the one renderer of training and serving.
+
+A behaviour is a few lines: who, then what happened, oldest first::
+
+    user: 24, M, technician
+    rated 5: Toy Story (1995). Animation, Children's, Comedy
+    seen: GoldenEye (1995). Action, Adventure, Thriller
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+import tensorflow as tf
+
+from ssrec_tf.config import TextConfig
+from ssrec_tf.errors import ConfigError
+from ssrec_tf.personal_data import hide_personal_data
+from ssrec_tf.tables import Tables
+
+_SPACES = r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+"
+_EVENT = r"^rated ([0-9]+(?:\.[0-9]+)?): "
+_SEEN = "seen: "
+_USER = "user: "
+MAX_TEXT_BYTES = 65_536
+"""A longer item text is cut when rendered: no encoder reads that far."""
+
+
+class ParsedBehaviour(NamedTuple):
+    """`user` string [batch]; `items` string and `ratings` float32 [batch, events]; `count`.
+
+    The newest events, oldest of them first, from index 0 on; "" and NaN pad behind.
+    `count` int32 [batch] are the events kept.
+    """
+
+    user: tf.Tensor
+    items: tf.Tensor
+    ratings: tf.Tensor
+    count: tf.Tensor
+
+
+def render_items(tables: Tables, config: TextConfig) -> pd.Series:
+    """Text of each item, in the order of `tables.items`.
+
+    Raises:
+        ConfigError: the template names an attribute that the items lack.
+    """
+    return _render(tables.items, config.item_template, "text.item_template", config)
+
+
+def render_users(tables: Tables, config: TextConfig) -> pd.Series:
+    """Text of each user, in the order of `tables.users`; "" without attributes.
+
+    Raises:
+        ConfigError: the template names an attribute that the users lack.
+    """
+    return _render(tables.users, config.user_template, "text.user_template", config)
+
+
+def render_event(item_text: str, rating: float | None) -> str:
+    """One line of a behaviour: `rated 5: TEXT`, or `seen: TEXT` without a rating."""
+    if rating is None or rating != rating:
+        return f"{_SEEN}{item_text}"
+    return f"rated {format_number(rating)}: {item_text}"
+
+
+def render_behaviour(user_text: str, events: Iterable[str]) -> str:
+    """Lines of a behaviour: `user: TEXT` where there is one, then events, oldest first."""
+    lines = [f"{_USER}{user_text}"] if user_text else []
+    return "\n".join([*lines, *events])
+
+
+def parse_behaviour(texts: tf.Tensor, *, max_history: int) -> ParsedBehaviour:
+    """Take behaviours apart, in the graph, with core ops only.
+
+    A line without a known beginning is an item without a rating; of several `user:` lines
+    the first counts; blank lines are passed over.
+
+    Args:
+        texts: string [batch].
+        max_history: events kept, the newest.
+    """
+    lines = tf.strings.split(tf.strings.regex_replace(texts, r"\r\n?", "\n"), "\n")
+    rows, flat = lines.value_rowids(), collapse(lines.values)  # [lines] each
+    batch = tf.shape(texts, out_type=tf.int64)[0]
+    is_user = tf.strings.regex_full_match(flat, r"(?s)user:.*")
+    is_event = ~is_user & (flat != "")
+    user = tf.strings.strip(tf.strings.regex_replace(flat, "^user:", ""))
+    first_user = tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(user, is_user), tf.boolean_mask(rows, is_user), nrows=batch, validate=False
+    )[:, :1]
+    events = tf.boolean_mask(flat, is_event)  # [events]
+    event_rows = tf.boolean_mask(rows, is_event)
+
+    def ragged(values: tf.Tensor) -> tf.RaggedTensor:
+        kept = tf.RaggedTensor.from_value_rowids(values, event_rows, nrows=batch, validate=False)
+        return kept[:, -max_history:]
+
+    items = ragged(tf.strings.regex_replace(events, _EVENT + "|^seen: ", ""))
+    nan = float("nan")
+    return ParsedBehaviour(
+        user=first_user.to_tensor("", shape=[None, 1])[:, 0],
+        items=items.to_tensor("", shape=[None, max_history]),
+        ratings=ragged(_ratings(events)).to_tensor(nan, shape=[None, max_history]),
+        count=tf.cast(items.row_lengths(), tf.int32),
+    )
+
+
+def collapse(texts: tf.Tensor) -> tf.Tensor:
+    """One space for each run of white space, none at the ends: string, any shape."""
+    return tf.strings.strip(tf.strings.regex_replace(texts, r"[\s\x00-\x1f\x7f]+", " "))
+
+
+def _ratings(events: tf.Tensor) -> tf.Tensor:
+    """Number after `rated`, NaN where there is none: string to float32 [events]."""
+    rated = tf.strings.regex_full_match(events, rf"(?s){_EVENT}.*")
+    numbers = tf.strings.regex_replace(events, rf"(?s){_EVENT}.*", r"\1")
+    return tf.strings.to_number(tf.where(rated, numbers, "nan"))
+
+
+def format_number(value: float) -> str:
+    """Write 4.0 as `4` and 4.5 as `4.5`."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) -> pd.Series:
+    """Fill a template for every row; without a template, all attributes in their order."""
+    columns = {name: frame[name].map(_cell) for name in frame.columns}
+    parts = _parse_template(template, list(columns), key)
+    texts = pd.Series("", index=frame.index, dtype=object)
+    for before, name, after in parts:
+        if name is None:
+            texts += before
+            continue
+        cells = columns[name]
+        filled = before + cells + after
+        texts += filled.where(cells != "", "")
+    return texts.map(lambda text: _finish(text, config)).astype(object)
+
+
+Part = tuple[str, str | None, str]
+
+
+def _parse_template(template: str, names: list[str], key: str) -> list[Part]:
+    """Cut a template into (before, attribute, after); what is optional goes with its attribute."""
+    if not template:
+        return [("" if i == 0 else ". ", name, "") for i, name in enumerate(names)]
+    parts: list[Part] = []
+    for optional, name, literal in re.findall(r"\[([^\]]*)\]|\{(\w+)\}|([^\[\]{}]+|.)", template):
+        if literal:
+            parts.append((literal, None, ""))
+            continue
+        inner = re.fullmatch(r"([^{]*)\{(\w+)\}([^{]*)", optional) if optional else None
+        if optional and inner is None:
+            raise ConfigError(f"{key}: [{optional}] must hold one attribute in braces")
+        part = inner.groups() if inner else ("", name, "")
+        if part[1] not in names:
+            near = difflib.get_close_matches(part[1], names, n=1)
+            hint = f"; did you mean {{{near[0]}}}?" if near else ""
+            raise ConfigError(
+                f"{key}: {{{part[1]}}} is no attribute; there are {', '.join(names) or 'none'}{hint}"
+            )
+        parts.append(part)
+    return parts
+
+
+def _cell(value: object) -> str:
+    """A cell as text: missing is "", a whole number has no `.0`."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return format_number(value)
+    return str(value)
+
+
+def _finish(text: str, config: TextConfig) -> str:
+    """Hide personal data, drop stop words, collapse white space, cut what no one reads."""
+    if config.mask_personal_data:
+        text = hide_personal_data(text)
+    if config.stop_words:
+        stop = {word.casefold() for word in config.stop_words}
+        text = " ".join(word for word in text.split() if word.casefold() not in stop)
+    text = re.sub(_SPACES, " ", text).strip()
+    return text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")

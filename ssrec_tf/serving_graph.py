@@ -1,0 +1,223 @@
+"""From raw strings to scores: the graph that the SavedModel holds.
+
+It shares parsing, tokenization and the model itself with training; nothing is written
+twice, so what is served cannot drift from what was trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ssrec_tf.recommenders import Behaviour, PairScores, Recommender, TwoLevel
+from ssrec_tf.recommenders.two_level import Items, Reading
+from ssrec_tf.rendering import parse_behaviour
+from ssrec_tf.retrieval_index import brute_force, top_unseen
+from ssrec_tf.tokenization import WordPieceTokenizer
+
+
+class ResolvedItems(NamedTuple):
+    """Items named by strings.
+
+    `refs` int32 [...], 0 where the catalogue has no such item; `tokens` int32
+    [..., item width]; `texts` string [...], what was asked for.
+    """
+
+    refs: tf.Tensor
+    tokens: tf.Tensor
+    texts: tf.Tensor
+
+
+class ServingGraph(tf.Module):
+    """Signatures over a recommender, whose Keras objects stay out of tracking.
+
+    A Keras 3 model that is tracked by a SavedModel loads in Python but not in a session,
+    which is how TensorFlow Serving loads; tracked are its plain variables instead.
+    """
+
+    def __init__(self, model: Recommender, *, max_history: int) -> None:
+        """Build lookup tables and the index; `model` is trained, its items are stored."""
+        super().__init__(name="ssrec")
+        text = model.text
+        self._hidden = lambda: model  # a closure is not tracked
+        self._max_history = max_history
+        self._width = text.item_tokens.shape[1]
+        self._user_width = text.user_tokens.shape[1]
+        self.weights = [variable.value for variable in model.variables]
+        self.tokenizer = WordPieceTokenizer(text.vocabulary)
+        self.ids = _table(text.item_ids)
+        self.by_text = _table(text.item_texts)
+        self._item_ids = tf.constant(["", *text.item_ids])  # [items + 1]
+        self._catalogue = len(text.item_ids)
+        if isinstance(model, TwoLevel):
+            self.index = brute_force(tf.convert_to_tensor(model.index())[1:])
+
+    def signatures(self) -> dict[str, Any]:
+        """Concrete functions by signature name."""
+        strings, floats = tf.string, tf.float32
+
+        def spec(name: str, shape: list[int | None], dtype: Any = strings) -> tf.TensorSpec:
+            return tf.TensorSpec(shape, dtype, name=name)
+
+        behaviour = spec("behaviour", [None])
+        made = {
+            "serving_default": tf.function(self.score).get_concrete_function(
+                behaviour, spec("item", [None])
+            ),
+            "rank": tf.function(self.rank).get_concrete_function(
+                spec("user", [None]),
+                spec("history", [None, None]),
+                spec("history_ratings", [None, None], floats),
+                spec("candidates", [None, None]),
+            ),
+            "embed": tf.function(self.embed).get_concrete_function(spec("text", [None])),
+        }
+        if isinstance(self._hidden(), TwoLevel):
+            made["recommend"] = tf.function(self.recommend).get_concrete_function(
+                behaviour, spec("k", [], tf.int32)
+            )
+        return made
+
+    # Signatures
+
+    def score(self, behaviour: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Score pairs of texts: string [batch] each to float32 [batch] each."""
+        read = self._read_text(behaviour)
+        scores = self._scores(*read, self._resolve(item[:, None], by_id=False))
+        return {name: value[:, 0] for name, value in self._outputs(scores).items()}
+
+    def rank(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        history_ratings: tf.Tensor,
+        candidates: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Rank candidates, each an item id or an item text.
+
+        Args:
+            user: string [batch], the user's text, may be "".
+            history: string [batch, events], oldest first; "" is padding.
+            history_ratings: float32 [batch, events]; 0 or NaN where there is none.
+            candidates: string [batch, candidates]; "" is padding.
+
+        Returns:
+            `rating`, `click_probability` float32 [batch, candidates]; `ranking` int32
+            [batch, candidates], candidates' positions, the most probable click first.
+        """
+        history = history[:, -self._max_history :]
+        ratings = history_ratings[:, -self._max_history :]
+        ratings = tf.where(ratings == 0.0, float("nan"), ratings)
+        events = self._resolve(history, by_id=True)
+        behaviour = self._behaviour(user, events, ratings)
+        wanted = self._resolve(candidates, by_id=True)
+        outputs = self._outputs(self._scores(behaviour, events, wanted))
+        merit = tf.where(wanted.texts == "", -1.0, outputs["click_probability"])
+        order = tf.argsort(merit, axis=1, direction="DESCENDING", stable=True)
+        return {**outputs, "ranking": order}
+
+    def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Vectors of texts: string [batch] to float32 [batch, encoder width]."""
+        _, pooled = self._hidden().encoder(self._sequence(text, self._width))
+        return {"vector": pooled}
+
+    def recommend(self, behaviour: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Best items of the catalogue that the behaviour does not hold.
+
+        Args:
+            behaviour: string [batch].
+            k: int32 [], how many.
+
+        Returns:
+            `items` string [batch, k] ids, best first; `scores` float32 [batch, k].
+        """
+        read, events = self._read_text(behaviour)
+        model = self._hidden()
+        reading = model.read(read, self._vectors(events))
+        query = model.full_query(reading)
+        scores, places = top_unseen(self.index, query, events.refs - 1, k, self._catalogue)
+        return {"items": tf.gather(self._item_ids, places + 1), "scores": scores}
+
+    # Steps
+
+    def _read_text(self, texts: tf.Tensor) -> tuple[Behaviour, ResolvedItems]:
+        parsed = parse_behaviour(texts, max_history=self._max_history)
+        events = self._resolve(parsed.items, by_id=False)
+        return self._behaviour(parsed.user, events, parsed.ratings), events
+
+    def _behaviour(self, user: tf.Tensor, events: ResolvedItems, ratings: tf.Tensor) -> Behaviour:
+        return Behaviour(
+            user=self.tokenizer(user).to_tensor(shape=[None, self._user_width]),
+            items=events.refs,
+            tokens=events.tokens,
+            ratings=ratings,
+            mask=tf.cast(events.texts != "", tf.float32),
+        )
+
+    def _resolve(self, names: tf.Tensor, *, by_id: bool) -> ResolvedItems:
+        """Find items by id or text; tokenize only those that the catalogue lacks."""
+        model = self._hidden()
+        shape = tf.shape(names)
+        flat = tf.strings.strip(tf.strings.regex_replace(names, r"\s+", " "))
+        flat = tf.reshape(flat, [-1])  # [batch * items]
+        refs = self.by_text.lookup(flat)
+        if by_id:
+            found = self.ids.lookup(flat)
+            refs = tf.where(found > 0, found, refs)
+        tokens = tf.gather(model._item_tokens, refs)  # [batch * items, item width]
+        new = tf.where((refs == 0) & (flat != ""))  # [new, 1]
+        words = self.tokenizer(tf.gather_nd(flat, new))
+        words = words.to_tensor(shape=[None, self._width])  # [new, item width]
+        tokens = tf.tensor_scatter_nd_update(tokens, new, words)
+        return ResolvedItems(
+            tf.reshape(refs, shape),
+            tf.reshape(tokens, [shape[0], shape[1], self._width]),
+            tf.reshape(flat, shape),
+        )
+
+    def _vectors(self, items: ResolvedItems) -> Items:
+        """Stored vectors of known items; the others' texts are encoded."""
+        model = self._hidden()
+        shape = tf.shape(items.refs)
+        refs = tf.reshape(items.refs, [-1])  # [batch * items]
+        tokens = tf.reshape(items.tokens, [-1, self._width])  # [batch * items, item width]
+        texts = tf.reshape(items.texts, [-1])  # [batch * items]
+        new = tf.where((refs == 0) & (texts != ""))  # [new, 1]
+        vectors = tf.gather(tf.convert_to_tensor(model.stored), refs)
+        encoded = model.encode_text(tf.gather_nd(tokens, new))  # [new, encoder width]
+        vectors = tf.tensor_scatter_nd_update(vectors, new, encoded)
+        vectors = tf.reshape(vectors, [shape[0], shape[1], model.encoder.width])
+        return model.items(vectors, items.refs, tf.ones_like(model._known))
+
+    def _scores(
+        self, behaviour: Behaviour, events: ResolvedItems, candidates: ResolvedItems
+    ) -> PairScores:
+        model = self._hidden()
+        if isinstance(model, TwoLevel):
+            reading: Reading = model.read(behaviour, self._vectors(events))
+            return model.score(reading, self._vectors(candidates))
+        return model(behaviour, candidates.refs, candidates.tokens)
+
+    def _outputs(self, scores: PairScores) -> dict[str, tf.Tensor]:
+        return {
+            "rating": self._hidden().clip(scores.rating),
+            "click_probability": tf.sigmoid(scores.click_logit),
+        }
+
+    def _sequence(self, texts: tf.Tensor, width: int) -> tf.Tensor:
+        words = self.tokenizer(texts).to_tensor(shape=[None, width])  # [batch, width]
+        return self._hidden().assembler.item(words)
+
+
+def _table(keys: tuple[str, ...]) -> tf.lookup.StaticHashTable:
+    """From a string to its position plus one; the first of equal strings counts."""
+    values = {key: i for i, key in reversed(list(enumerate(keys, start=1))) if key}
+    initializer = tf.lookup.KeyValueTensorInitializer(
+        np.array(list(values) or ["\0"], dtype=object),
+        np.array(list(values.values()) or [0], np.int32),
+        key_dtype=tf.string,
+        value_dtype=tf.int32,
+    )
+    return tf.lookup.StaticHashTable(initializer, default_value=0)

@@ -1,0 +1,171 @@
+"""BERT's WordPiece inside the TensorFlow graph, with core ops only.
+
+The stock TensorFlow Serving refuses ops it was not built with, so nothing here comes
+from tensorflow-text. Ids equal those of the `tokenizers` library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from ssrec_tf.characters import (
+    ALONE,
+    LENGTH_BITS,
+    PLANES,
+    SEPARATOR,
+    TAGS,
+    TAGS_SIZE,
+    character_table,
+)
+from ssrec_tf.vocabulary import SPECIAL, Vocabulary
+
+MAX_WORD_CHARACTERS = 100  # a longer word is [UNK], as in the reference
+
+
+class WordPieceTokenizer(tf.Module):
+    """Texts to token ids, without special tokens.
+
+    A text is decoded to code points; a table cleans, lowercases, strips accents and
+    isolates; then distinct words are matched greedily, longest piece first.
+
+    Reference:
+        Devlin et al. 2019, arXiv:1810.04805; the algorithm of google-research/bert's
+        `tokenization.py`.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """Build the tables of characters and of pieces."""
+        super().__init__(name="word_piece_tokenizer")
+        table = character_table(vocabulary.lowercase)
+        self._spans = tf.constant(table.spans)  # [characters + 1]
+        self._outputs = tf.constant(table.outputs)  # [outputs]
+        # Special tokens are placed by code, never found in a text.
+        pieces = {w: i for i, w in enumerate(vocabulary.words) if w and w not in SPECIAL}
+        self._unk_id = vocabulary.unk_id
+        self._longest = max([len(w.removeprefix("##")) for w in pieces], default=1)
+        initializer = tf.lookup.KeyValueTensorInitializer(
+            np.array(list(pieces) or ["[none]"], dtype=object),
+            np.array(list(pieces.values()) or [-1], np.int32),
+            key_dtype=tf.string,
+            value_dtype=tf.int32,
+        )
+        self.pieces = tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Tokenize.
+
+        Args:
+            texts: string [batch], UTF-8; bytes that are not are skipped.
+
+        Returns:
+            int32 [batch, (tokens)]. A word that no pieces make up, or one of more than
+            100 characters, is one `[UNK]`.
+        """
+        words, word_rows = self._words(texts)  # [words], [words]
+        distinct, place = tf.unique(words)  # [distinct], [words]
+        pieces = self._match(distinct)  # [distinct, (pieces)]
+        by_word = tf.gather(pieces, place)  # [words, (pieces)]
+        rows = tf.repeat(word_rows, by_word.row_lengths())  # [tokens]
+        return tf.RaggedTensor.from_value_rowids(
+            by_word.values, rows, nrows=tf.shape(texts, out_type=tf.int64)[0], validate=False
+        )
+
+    def _words(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Normalize and split: string [words] and the row of each, int64 [words]."""
+        codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")  # [batch, (chars)]
+        flat = codes.values  # [chars]
+        tag = (flat >= TAGS) & (flat < TAGS + TAGS_SIZE)
+        known = tf.where(flat < PLANES, flat, PLANES + TAGS_SIZE)  # the last span is empty
+        spans = tf.gather(self._spans, tf.where(tag, flat - TAGS + PLANES, known))  # [chars]
+        lengths = tf.bitwise.bitwise_and(spans, (1 << LENGTH_BITS) - 1)
+        starts = tf.bitwise.right_shift(spans, LENGTH_BITS)
+        rows = tf.repeat(codes.value_rowids(), lengths)  # [outputs]
+        places = tf.ragged.range(starts, starts + lengths).values
+        outputs = tf.gather(self._outputs, places)  # [outputs]
+        is_word = outputs != SEPARATOR
+        alone = outputs >= ALONE
+        # A word starts at a row's first character, after a separator, and around one alone.
+        before = tf.pad(outputs, [[1, 0]])[:-1]  # [outputs]
+        new_row = rows != tf.pad(rows, [[1, 0]], constant_values=-1)[:-1]
+        starts_word = is_word & (new_row | alone | (before == SEPARATOR) | (before >= ALONE))
+        index = tf.cumsum(tf.cast(starts_word, tf.int64)) - 1  # [outputs]
+        characters = tf.where(alone, outputs - ALONE, outputs)
+        words = tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(characters, is_word),
+            tf.boolean_mask(index, is_word),
+            nrows=tf.reduce_sum(tf.cast(starts_word, tf.int64)),
+            validate=False,
+        )  # [words, (chars)]
+        return tf.strings.unicode_encode(words, "UTF-8"), tf.boolean_mask(rows, starts_word)
+
+    def _match(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Greedy longest match of distinct words: int32 [words, (pieces)].
+
+        Every turn tries one piece of every unfinished word: if the vocabulary has it,
+        the word goes on behind it, else the piece is tried one character shorter.
+        """
+        sizes = tf.strings.length(words, unit="UTF8_CHAR")  # [words]
+        count = tf.size(words)
+        failed = sizes > MAX_WORD_CHARACTERS
+        found_word = tf.TensorArray(tf.int32, 1, dynamic_size=True, infer_shape=False)
+        found_piece = tf.TensorArray(tf.int32, 1, dynamic_size=True, infer_shape=False)
+        found_word = found_word.write(0, tf.zeros([0], tf.int32))
+        found_piece = found_piece.write(0, tf.zeros([0], tf.int32))
+        open_words = tf.reshape(tf.where(~failed), [-1])  # [open]
+        open_words = tf.cast(open_words, tf.int32)
+        start = tf.zeros_like(open_words)
+        length = tf.minimum(tf.gather(sizes, open_words), self._longest)
+        turn = tf.constant(1)
+        while tf.size(open_words) > 0:  # AutoGraph: a tf.while_loop
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(t, tf.TensorShape([None])) for t in (open_words, start, length)]
+            )
+            piece = tf.strings.substr(
+                tf.gather(words, open_words), start, length, unit="UTF8_CHAR"
+            )
+            piece = tf.where(start > 0, "##" + piece, piece)
+            ids = self.pieces.lookup(piece)  # [open]
+            hit = ids >= 0
+            found_word = found_word.write(turn, tf.boolean_mask(open_words, hit))
+            found_piece = found_piece.write(turn, tf.boolean_mask(ids, hit))
+            rest = tf.gather(sizes, open_words) - start - length  # [open], behind the piece
+            lost = ~hit & (length == 1)
+            failed = tf.tensor_scatter_nd_update(
+                failed, tf.boolean_mask(open_words, lost)[:, None], tf.fill([_count(lost)], True)
+            )
+            going = ~lost & ~(hit & (rest == 0))
+            start = tf.boolean_mask(tf.where(hit, start + length, start), going)
+            shorter = tf.where(hit, tf.minimum(rest, self._longest), length - 1)
+            length = tf.boolean_mask(shorter, going)
+            open_words = tf.boolean_mask(open_words, going)
+            turn += 1
+        return self._collect(
+            tf.ensure_shape(found_word.concat(), [None]),
+            tf.ensure_shape(found_piece.concat(), [None]),
+            failed,
+            count,
+        )
+
+    def _collect(
+        self, words: tf.Tensor, pieces: tf.Tensor, failed: tf.Tensor, count: tf.Tensor
+    ) -> tf.RaggedTensor:
+        """Put pieces in the order of their words; a failed word has one [UNK] instead."""
+        kept = ~tf.gather(failed, words)
+        unknown = tf.cast(tf.reshape(tf.where(failed), [-1]), tf.int32)  # [failed words]
+        words = tf.concat([tf.boolean_mask(words, kept), unknown], axis=0)
+        pieces = tf.concat(
+            [tf.boolean_mask(pieces, kept), tf.fill([tf.size(unknown)], self._unk_id)], axis=0
+        )
+        order = tf.argsort(words, stable=True)  # within a word the turns are in order already
+        return tf.RaggedTensor.from_value_rowids(
+            tf.gather(pieces, order),
+            tf.cast(tf.gather(words, order), tf.int64),
+            nrows=tf.cast(count, tf.int64),
+            validate=False,
+        )
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.int32))
