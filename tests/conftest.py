@@ -8,4 +8,6 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes seconds; runs by default, skip with -m 'not slow'")
+    config.addinivalue_line(
+        "markers", "slow: takes seconds; runs by default, skip with -m 'not slow'"
+    )

