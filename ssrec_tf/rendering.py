@@ -44,12 +44,18 @@ class ParsedBehaviour(NamedTuple):
 
 
 def render_items(tables: Tables, config: TextConfig) -> pd.Series:
-    """Text of each item, in the order of `tables.items`.
+    """Text of each item, in the order of `tables.items`, no two the same.
+
+    A text names its item when raw strings are served, so an empty text becomes `item ID`
+    and of equal texts all but the first end in `#ID`.
 
     Raises:
         ConfigError: the template names an attribute that the items lack.
     """
-    return _render(tables.items, config.item_template, "text.item_template", config)
+    texts = _render(tables.items, config.item_template, "text.item_template", config)
+    ids = texts.index.to_series().map(lambda item: _finish(str(item), config))
+    texts = texts.where(texts != "", "item " + ids)
+    return texts.where(~texts.duplicated(), texts + " #" + ids)
 
 
 def render_users(tables: Tables, config: TextConfig) -> pd.Series:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from ssrec_tf.batching import BatchConfig, evaluation_batches
 from ssrec_tf.evaluation import Scores
 from ssrec_tf.recommenders import Recommender, TwoLevel
+from ssrec_tf.rendering import render_behaviour, render_event
+from ssrec_tf.splits import Split
+from ssrec_tf.tables import Tables
+from ssrec_tf.text_table import TextTable
 
 
-def score_part(
+def score_rows(
     model: Recommender, examples: Path, part: str, config: BatchConfig, rows: np.ndarray
-) -> Scores:
+) -> tuple[np.ndarray, np.ndarray]:
     """Score every row of a part, read from its examples.
 
     Args:
@@ -25,8 +30,7 @@ def score_part(
         rows: int64 [n], the part's rows; the scores come in this order.
 
     Returns:
-        Rating in the scale (where the log has ratings) and click probability (where it
-        has clicks), float [n].
+        Rating in the scale and click probability, float32 [n] each.
     """
     step = tf.function(model.scores_of, reduce_retracing=True)
     found, ratings, clicks = [], [], []
@@ -37,10 +41,17 @@ def score_part(
         ratings.append(model.clip(scores.rating).numpy()[wanted])
         clicks.append(tf.sigmoid(scores.click_logit).numpy()[wanted])
     order = np.argsort(np.concatenate(found))[np.argsort(np.argsort(rows))]
+    return np.concatenate(ratings)[order], np.concatenate(clicks)[order]
+
+
+def score_part(
+    model: Recommender, examples: Path, part: str, config: BatchConfig, rows: np.ndarray
+) -> Scores:
+    """Score a part's rows; a head that was never trained says nothing."""
+    rating, click = score_rows(model, examples, part, config, rows)
     return Scores(
-        rating=np.concatenate(ratings)[order] if model.statistics.has_rating else None,
-        click=np.concatenate(clicks)[order] if model.statistics.has_click else None,
-        ranking=None,
+        rating=rating if model.statistics.has_rating else None,
+        click=click if model.statistics.has_click else None,
     )
 
 
@@ -66,3 +77,29 @@ def rank_part(
         scores = query(batch).numpy() @ index.T  # [batch, items]
         rows.update(zip(batch["user"].numpy().tolist(), scores, strict=True))
     return np.stack([rows[int(ref)] for ref in user_refs])
+
+
+def render_pairs(
+    text: TextTable, tables: Tables, split: Split, rows: np.ndarray
+) -> tuple[list[str], list[str]]:
+    """Render rows as a client would send them: behaviour texts and item texts.
+
+    A behaviour holds the user's train rows, oldest first.
+    """
+    item_texts = dict(zip(text.item_ids, text.item_texts, strict=True))
+    user_texts = dict(zip(tables.users.index, text.user_texts, strict=True))
+    wanted = tables.interactions.loc[rows]
+    log = tables.interactions.loc[split.train]
+    log = log[log["user"].isin(set(wanted["user"]))]
+    log = log.iloc[np.lexsort((log.index, log["time"] if "time" in log else log.index))]
+    ratings = log["rating"] if "rating" in log else pd.Series(np.nan, index=log.index)
+    lines = [
+        render_event(item_texts[item], rating)
+        for item, rating in zip(log["item"], ratings, strict=True)
+    ]
+    events = pd.Series(lines, index=log.index, dtype=object).groupby(log["user"]).agg(list)
+    behaviours = {
+        user: render_behaviour(user_texts[user], events.get(user, []))
+        for user in wanted["user"].unique()
+    }
+    return [behaviours[user] for user in wanted["user"]], [item_texts[i] for i in wanted["item"]]

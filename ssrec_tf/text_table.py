@@ -35,6 +35,7 @@ class TextTable:
         user_tokens: int32 [users + 1, max_user_tokens], 0 is padding.
         item_token_ids: int32 [items + 1], an item's own token; `[ITEM]` where the
             vocabulary never saw it.
+        item_counts: int64 [items + 1], train rows of each item.
     """
 
     vocabulary: Vocabulary
@@ -44,6 +45,7 @@ class TextTable:
     item_tokens: np.ndarray
     user_tokens: np.ndarray
     item_token_ids: np.ndarray
+    item_counts: np.ndarray
 
     @classmethod
     def build(cls, tables: Tables, split: Split, config: TextConfig) -> TextTable:
@@ -78,6 +80,9 @@ class TextTable:
             item_tokens=tokenize(tokenizer, ["", *items], config.max_item_tokens),
             user_tokens=tokenize(tokenizer, ["", *users], config.max_user_tokens),
             item_token_ids=_own_tokens(vocabulary, items.index),
+            item_counts=np.bincount(
+                1 + items.index.get_indexer(train["item"]), minlength=len(items) + 1
+            ),
         )
 
     @property
@@ -97,6 +102,7 @@ class TextTable:
                 item_tokens=self.item_tokens,
                 user_tokens=self.user_tokens,
                 item_token_ids=self.item_token_ids,
+                item_counts=self.item_counts,
             )
 
     @classmethod

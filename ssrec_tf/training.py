@@ -221,7 +221,9 @@ class _Loop:
         with tf.GradientTape() as tape:
             scalars = self.model.losses_of(batch, seed=seed, training=True)
         gradients = tape.gradient(
-            scalars["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            scalars["loss"],
+            [variable.value for variable in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)

@@ -73,7 +73,11 @@ class TwoLevel(Recommender):
             shape=(count, width), initializer=_normal(), name="id_embedding"
         )
         self.id_bias = self.add_weight(shape=(count,), initializer="zeros", name="id_bias")
-        self.next_bias = self.add_weight(shape=(count,), initializer="zeros", name="next_bias")
+        # The next item's log share starts at its popularity: the rest is learnt beyond it.
+        share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
+        self.next_bias = self.add_weight(
+            shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
+        )
         ratings = len(self.text.vocabulary.ratings) + 2  # padding row, no rating, the steps
         self.rating_embedding = self.add_weight(
             shape=(ratings, width), initializer=_normal(), name="rating_embedding"
@@ -111,7 +115,7 @@ class TwoLevel(Recommender):
             "next_output": (dense(width), width),
             "hidden_1": (dense(2 * width, activation="gelu"), feature_width),
             "hidden_2": (dense(width, activation="gelu"), 2 * width),
-            "output": (dense(2, kernel_initializer=zeros), width),
+            "output_layer": (dense(2, kernel_initializer=zeros), width),
         }
         for name, (layer, inputs) in plan.items():
             layer.name = name
@@ -242,7 +246,7 @@ class TwoLevel(Recommender):
             axis=-1,
         )
         hidden = self.hidden_1(self.dropout(features, training=training))
-        out = self.output(self.hidden_2(self.dropout(hidden, training=training)))
+        out = self.output_layer(self.hidden_2(self.dropout(hidden, training=training)))
         level = candidates.bias + reading.bias[:, None] + factor + out[..., 0]
         rating = self.statistics.mean + self.statistics.deviation * level
         click = tf.nn.softplus(self.click_slope) * level + self.logit_of_share() + out[..., 1]

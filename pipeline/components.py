@@ -1,0 +1,126 @@
+"""The pipeline: TFX's components in order, what each reads and what it depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import data, modelling, publishing
+from pipeline.runner import Component
+from ssrec_tf.config import RunConfig, to_dict
+
+_TABLES = (
+    "pipeline/data.py",
+    "ssrec_tf/table*.py",
+    "ssrec_tf/datasets.py",
+    "ssrec_tf/splits.py",
+    "ssrec_tf/config.py",
+)
+_TEXT = (
+    "ssrec_tf/text_table.py",
+    "ssrec_tf/rendering.py",
+    "ssrec_tf/personal_data.py",
+    "ssrec_tf/vocabulary.py",
+    "ssrec_tf/characters.py",
+    "ssrec_tf/tokenization.py",
+    "ssrec_tf/examples.py",
+)
+_ENCODER = (
+    "pipeline/modelling.py",
+    "ssrec_tf/batching.py",
+    "ssrec_tf/masking.py",
+    "ssrec_tf/sequences.py",
+    "ssrec_tf/encoders.py",
+    "ssrec_tf/objectives/*.py",
+    "ssrec_tf/training.py",
+    "ssrec_tf/learning.py",
+)
+_HEADS = (
+    "ssrec_tf/recommenders/*.py",
+    "ssrec_tf/statistics.py",
+    "ssrec_tf/scoring.py",
+    "ssrec_tf/serving_graph.py",
+    "ssrec_tf/retrieval_index.py",
+    "ssrec_tf/exporting.py",
+    "ssrec_tf/score_saved_model.py",
+)
+_EVALUATION = (
+    "ssrec_tf/evaluation.py",
+    "ssrec_tf/*metrics.py",
+    "ssrec_tf/bootstrap.py",
+    "ssrec_tf/protocol.py",
+    "ssrec_tf/report*.py",
+    "ssrec_tf/baselines/*.py",
+)
+
+
+def components() -> tuple[Component, ...]:
+    """All components, each behind the ones it reads."""
+    return (
+        Component(
+            "ExampleGen", data.example_gen, settings=_share("data", "split"), code=_TABLES
+        ),
+        Component("StatisticsGen", data.statistics_gen, ("ExampleGen",), code=_TABLES),
+        Component(
+            "ExampleValidator",
+            data.example_validator,
+            ("ExampleGen", "StatisticsGen"),
+            code=_TABLES,
+        ),
+        Component(
+            "Transform",
+            data.transform,
+            ("ExampleGen", "ExampleValidator"),
+            settings=_share("text", "train.max_targets"),
+            code=(*_TABLES, *_TEXT),
+        ),
+        Component(
+            "Pretrainer",
+            modelling.pretrainer,
+            ("ExampleGen", "Transform"),
+            settings=_share("encoder", "pretrain"),
+            code=_ENCODER,
+        ),
+        Component(
+            "Trainer",
+            modelling.trainer,
+            ("ExampleGen", "Transform", "Pretrainer"),
+            settings=_share("name", "encoder", "pretrain.loop.seed", "train"),
+            code=(*_ENCODER, *_HEADS),
+        ),
+        Component(
+            "Evaluator",
+            modelling.evaluator,
+            ("ExampleGen", "Transform", "Pretrainer", "Trainer"),
+            settings=_share("encoder", "pretrain.loop.seed", "train", "evaluate"),
+            code=(*_ENCODER, *_HEADS, *_EVALUATION),
+        ),
+        Component(
+            "InfraValidator",
+            publishing.infra_validator,
+            ("Trainer",),
+            code=("pipeline/publishing.py", "serving/*.py"),
+        ),
+        Component(
+            "Pusher",
+            publishing.pusher,
+            ("Trainer", "Evaluator", "InfraValidator"),
+            settings=_share("serve"),
+            code=("pipeline/publishing.py",),
+            always=True,
+        ),
+    )
+
+
+def _share(*keys: str) -> Any:
+    """Pick dotted keys of a configuration, as plain values."""
+
+    def pick(config: RunConfig) -> dict[str, Any]:
+        picked: dict[str, Any] = {}
+        for key in keys:
+            value: Any = to_dict(config)
+            for part in key.split("."):
+                value = value[part]
+            picked[key] = value
+        return picked
+
+    return pick

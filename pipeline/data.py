@@ -1,0 +1,123 @@
+"""Executors of the data: ExampleGen, StatisticsGen, ExampleValidator, Transform."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.runner import Context
+from ssrec_tf import table_folder
+from ssrec_tf.errors import DataError
+from ssrec_tf.splits import Split
+from ssrec_tf.tables import Tables
+
+_TOP_VALUES = 20
+
+
+def example_gen(context: Context) -> None:
+    """Fetch or read the rows, accept or reject each, split what was accepted."""
+    from ssrec_tf.datasets import load_data
+    from ssrec_tf.splits import check_leakage, make_split
+
+    rejects = context.output / "rejects.jsonl"
+    tables = load_data(context.config.data, base=context.base, rejects=rejects)
+    split = make_split(tables, context.config.split)
+    check_leakage(tables, split)
+    table_folder.save(tables, split, context.output)
+    sizes = ", ".join(f"{part} {len(getattr(split, part)):,}" for part in ("train", "valid", "test"))
+    print(f"    {tables.name}: {len(tables.interactions):,} interactions; {sizes}")
+    print(f"    split {split.kind}, sha256 {split.digest[:16]}")
+    for warning in tables.warnings:
+        print(f"    warning: {warning}")
+
+
+def statistics_gen(context: Context) -> None:
+    """Describe the train rows, and the items and users they name."""
+    tables, split = table_folder.load(context.inputs["ExampleGen"])
+    train = tables.interactions.loc[split.train]
+    body = {
+        "interactions": _describe_frame(train.drop(columns=["user", "item"])),
+        "items": _describe_frame(tables.items.loc[train["item"].unique()]),
+        "users": _describe_frame(tables.users.loc[train["user"].unique()]),
+        "counts": {
+            "interactions": len(train),
+            "items": int(train["item"].nunique()),
+            "users": int(train["user"].nunique()),
+        },
+    }
+    (context.output / "statistics.json").write_text(json.dumps(body, indent=2))
+
+
+def example_validator(context: Context) -> None:
+    """Compare valid and test rows with the statistics of train; refuse what cannot be used."""
+    tables, split = table_folder.load(context.inputs["ExampleGen"])
+    path = context.inputs["StatisticsGen"] / "statistics.json"
+    anomalies = find_anomalies(tables, split, json.loads(path.read_text()))
+    body = json.dumps(anomalies, indent=2, ensure_ascii=False)
+    (context.output / "anomalies.json").write_text(body)
+    for anomaly in anomalies:
+        print(f"    anomaly: {anomaly}")
+
+
+def transform(context: Context) -> None:
+    """Render, train the vocabulary, tokenize each text once, write the examples."""
+    from ssrec_tf.examples import write_examples
+    from ssrec_tf.splits import check_leakage
+    from ssrec_tf.text_table import TextTable
+
+    tables, split = table_folder.load(context.inputs["ExampleGen"])
+    config = context.config
+    check_leakage(tables, split, statistic_rows=split.train, vocabulary_rows=split.train)
+    text = TextTable.build(tables, split, config.text)
+    text.save(context.output / "text")
+    write_examples(
+        tables, split, context.output / "examples", max_targets=config.train.max_targets
+    )
+    print(f"    {text.vocabulary.size:,} tokens, {text.vocabulary.num_items:,} of them items")
+
+
+def find_anomalies(tables: Tables, split: Split, statistics: Any) -> list[str]:
+    """List what differs from train; an empty train part is an error.
+
+    Raises:
+        DataError: there is nothing to train or to evaluate on.
+    """
+    for part in ("train", "valid", "test"):
+        if not len(getattr(split, part)):
+            raise DataError(
+                f"{tables.name}: the {part} part of split {split.kind!r} has 0 of "
+                f"{len(tables.interactions)} rows; give more data or another split"
+            )
+    found = []
+    for kind in ("items", "users"):
+        for name, seen in statistics[kind].items():
+            if seen["missing_share"] > 0.5:
+                found.append(f"{kind}.{name}: {seen['missing_share']:.0%} of the cells are missing")
+    rest = tables.interactions.loc[np.concatenate([split.valid, split.test])]
+    for name in ("rating", "click"):
+        if name in rest and name in statistics["interactions"]:
+            before, now = statistics["interactions"][name]["mean"], float(rest[name].mean())
+            spread = max(float(rest[name].std()), 1e-9)
+            if abs(now - before) > 0.25 * spread:
+                found.append(f"{name}: mean {before:.3f} in train but {now:.3f} after it")
+    return found
+
+
+def _describe_frame(frame: pd.DataFrame) -> dict[str, Any]:
+    return {str(name): _describe(frame[name]) for name in frame.columns}
+
+
+def _describe(column: pd.Series) -> dict[str, Any]:
+    """Missing share, then moments of a number or the commonest values of a text."""
+    body: dict[str, Any] = {"missing_share": float(column.isna().mean()) if len(column) else 0.0}
+    if pd.api.types.is_numeric_dtype(column):
+        for name in ("mean", "std", "min", "max"):
+            body[name] = float(getattr(column, name)())
+    else:
+        counts = column.dropna().value_counts()
+        body["distinct"] = len(counts)
+        body["top"] = {str(k): int(v) for k, v in counts.head(_TOP_VALUES).items()}
+    return body

@@ -1,0 +1,92 @@
+"""Executors behind the evaluation: InfraValidator and Pusher."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.runner import SOURCES, Context
+from ssrec_tf import storage
+from ssrec_tf.errors import ExportError, GateError
+
+_LIMIT_SECONDS = 300
+
+
+def infra_validator(context: Context) -> None:
+    """Start a server on the model, send requests to every signature, keep its answer."""
+    served = context.work / "served"
+    shutil.rmtree(served, ignore_errors=True)
+    shutil.copytree(context.inputs["Trainer"] / "saved_model", served / "1")
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module and interpreter
+            [sys.executable, "-m", "serving", "check", str(served)],
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_SECONDS,
+            cwd=SOURCES,
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"the server did not answer within {_LIMIT_SECONDS} s") from None
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise ExportError(f"the server refused the model: {last}")
+    body = json.loads(done.stdout.strip().splitlines()[-1])
+    (context.output / "infra.json").write_text(json.dumps(body, indent=2))
+    print(f"    asked by gRPC and REST: {', '.join(sorted(body.get('signatures', body)))}")
+
+
+def pusher(context: Context) -> None:
+    """Show a blessed model as the next version; the same model is not shown twice.
+
+    Raises:
+        GateError: the model was not blessed.
+    """
+    blessing = json.loads((context.inputs["Evaluator"] / "blessing.json").read_text())
+    if not blessing["blessed"]:
+        raise GateError(f"not pushed: {'; '.join(blessing['failures'])}")
+    target = Path.cwd() / context.config.serve.push_to
+    version, pushed = push(context.inputs["Trainer"] / "saved_model", target)
+    body = {"target": context.config.serve.push_to, "version": version, "pushed": pushed}
+    (context.output / "push.json").write_text(json.dumps(body, indent=2))
+    print(f"    version {version} {'pushed' if pushed else 'is there already'}")
+
+
+def push(model: Path, target: Path) -> tuple[int, bool]:
+    """Copy a SavedModel to `<target>/<next version>/`: staged, verified, renamed.
+
+    Two pushers at once end as two versions: the rename refuses a number that is taken.
+
+    Returns:
+        The version, and whether it was pushed now.
+
+    Raises:
+        ExportError: the copy differs from the model.
+    """
+    digest = storage.sha256_folder(model)
+    storage.remove_leftovers(target)
+    latest = max(_versions(target), default=0)
+    if latest and storage.sha256_folder(target / str(latest)) == digest:
+        return latest, False
+    while True:
+        folder = target / str(latest + 1)
+        try:
+            with storage.atomic_folder(folder) as staged:
+                shutil.copytree(model, staged, dirs_exist_ok=True)
+                if storage.sha256_folder(staged) != digest:
+                    raise ExportError(f"the copy at {staged} differs from {model}; push again")
+            return latest + 1, True
+        except FileExistsError:
+            latest = max(_versions(target), default=0)
+
+
+def _versions(target: Path) -> list[int]:
+    if not target.is_dir():
+        return []
+    return [int(path.name) for path in target.iterdir() if re.fullmatch(r"\d+", path.name)]

@@ -1,0 +1,136 @@
+"""The contract of a baseline."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from ssrec_tf.baselines.platt import Platt
+from ssrec_tf.evaluation import Scores
+
+if TYPE_CHECKING:
+    from ssrec_tf.splits import Split
+    from ssrec_tf.tables import Tables
+
+
+@dataclass(frozen=True)
+class Events:
+    """Rows as codes: `user` and `item` int [n], -1 for what train or catalogue lack.
+
+    `rating` is float64 [n], and empty where the log has none.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray
+
+
+class Baseline(ABC):
+    """A model simple enough to be trusted, fitted on train rows, tuned on valid rows.
+
+    A subclass fits in `_fit` and scores in `_raw`; ids, scale, clicks and seen items are
+    this class's work. Users and items that train never saw get what the subclass knows
+    without them.
+    """
+
+    name: ClassVar[str]
+    needs_rating: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        """Make an unfitted baseline."""
+        self._tables: Tables | None = None
+
+    def fit(self, tables: Tables, split: Split) -> None:
+        """Learn from train rows; choose constants, and scale clicks, on valid rows.
+
+        Without valid rows constants keep their defaults and clicks are scaled on train.
+
+        Raises:
+            ValueError: The log has no ratings and this baseline needs them.
+        """
+        log = tables.interactions
+        if self.needs_rating and "rating" not in log:
+            raise ValueError(f"{self.name} needs ratings, {tables.name} has none: see `available`")
+        self._tables = tables
+        train = log.iloc[split.train]
+        self._users = pd.Index(train["user"].unique()).sort_values()
+        self._items = tables.items.index
+        events = self._events(train)
+        order = np.argsort(events.user, kind="stable")  # so that a user's items lie together
+        self._seen = (events.user[order], events.item[order])
+        self._fit(events, self._events(log.iloc[split.valid]))
+        self._platt: Platt | None = None
+        if "click" in log:
+            rows = log.iloc[split.valid if len(split.valid) else split.train]
+            score = self._score(rows["user"].to_numpy(), rows["item"].to_numpy())
+            self._platt = Platt.fit(score, rows["click"].to_numpy())
+
+    def scores(self, users: np.ndarray, items: np.ndarray) -> Scores:
+        """Score pairs.
+
+        Args:
+            users: str [n].
+            items: str [n].
+
+        Returns:
+            Rating clipped to the scale (where the log has ratings and the baseline
+            predicts them) and click probability (where it has clicks), float64 [n].
+        """
+        score = self._score(users, items)
+        rating = self._clip(score) if self.needs_rating else None
+        return Scores(rating, None if self._platt is None else self._platt(score))
+
+    def rank(self, users: np.ndarray) -> np.ndarray:
+        """Score the whole catalogue.
+
+        Args:
+            users: str [users].
+
+        Returns:
+            float32 [users, items], in the order of `tables.items.index`; what a user has
+            in train is -inf.
+        """
+        codes = self._users.get_indexer(pd.Index(users))
+        found = np.empty((len(codes), len(self._items)), np.float32)
+        every = np.arange(len(self._items))
+        step = max(1, 1_000_000 // max(len(every), 1))
+        for start in range(0, len(codes), step):
+            part = codes[start : start + step, None]
+            found[start : start + step] = self._raw(*np.broadcast_arrays(part, every[None]))
+        first, last = np.searchsorted(self._seen[0], [codes, codes + 1])
+        for row in range(len(codes)):  # an unknown user's -1 .. 0 is empty
+            found[row, self._seen[1][first[row] : last[row]]] = -np.inf
+        return found
+
+    @abstractmethod
+    def _fit(self, train: Events, valid: Events) -> None:
+        """Learn from `train`; choose constants on `valid`, which may be empty."""
+
+    @abstractmethod
+    def _raw(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Score codes of any one shape; -1 stands for what train or catalogue lack."""
+
+    def _events(self, log: pd.DataFrame) -> Events:
+        return Events(
+            self._users.get_indexer(pd.Index(log["user"])),
+            self._items.get_indexer(pd.Index(log["item"])),
+            _ratings(log),
+        )
+
+    def _score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        user = self._users.get_indexer(pd.Index(users))
+        return self._raw(user, self._items.get_indexer(pd.Index(items)))
+
+    def _clip(self, rating: np.ndarray) -> np.ndarray:
+        if self._tables is None or self._tables.rating_scale is None:
+            return rating
+        clipped: np.ndarray = np.clip(rating, *self._tables.rating_scale)
+        return clipped
+
+
+def _ratings(log: pd.DataFrame) -> np.ndarray:
+    return log["rating"].to_numpy(np.float64) if "rating" in log else np.empty(0)

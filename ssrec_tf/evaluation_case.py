@@ -1,0 +1,172 @@
+"""What every model of a report is measured on: the part's rows, relevant pairs, groups."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ssrec_tf.errors import DataError
+from ssrec_tf.measuring import Rows
+from ssrec_tf.protocol import ProtocolCard
+
+if TYPE_CHECKING:
+    from ssrec_tf.splits import Split
+    from ssrec_tf.tables import Tables
+
+
+def part_rows(split: Split, part: str) -> np.ndarray:
+    """Return the row numbers of `valid` or `test`.
+
+    Raises:
+        ValueError: Another part.
+    """
+    if part not in ("valid", "test"):
+        raise ValueError(f"part={part!r}: figures are measured on 'valid' or 'test'")
+    return split.valid if part == "valid" else split.test
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all models are measured on: rows of the part, and relevant (user, item) pairs.
+
+    Attributes:
+        rows: The part's rows, nobody's scores in them.
+        k: Cutoff.
+        user_count: int [users], train rows.
+        item: int [n], place of each row's item in the catalogue.
+        item_count: int [items], train rows.
+        ranked: int [ranked users], their codes in `rows.user`.
+        pair_user: int [pairs], place in `ranked` of each relevant pair's user.
+        pair_item: int [pairs], place in the catalogue of its item.
+        seen: Places in `ranked` and in the catalogue of what users have in train.
+    """
+
+    rows: Rows
+    k: int
+    user_count: np.ndarray
+    item: np.ndarray
+    item_count: np.ndarray
+    ranked: np.ndarray
+    pair_user: np.ndarray
+    pair_item: np.ndarray
+    seen: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def build(
+        cls, tables: Tables, split: Split, part: str, ranking_users: np.ndarray | None, k: int
+    ) -> Case:
+        """Collect it; see `evaluation.evaluate` for the arguments and errors."""
+        log = tables.interactions.iloc[part_rows(split, part)]
+        train = tables.interactions.iloc[split.train]
+        if not len(log):
+            raise DataError(f"the {part} part has no rows: raise split.{part}, or give more data")
+        user, ids = pd.factorize(log["user"], sort=True)
+        users, items = pd.Index(ids), tables.items.index
+        rows = Rows(
+            user=user,
+            users=len(users),
+            target_rating=_column(log, "rating"),
+            target_click=_column(log, "click"),
+        )
+        ranked = _codes(users, ranking_users, part)
+        item, train_item = (items.get_indexer(pd.Index(a["item"])) for a in (log, train))
+        train_user = users.get_indexer(pd.Index(train["user"]))
+        place = np.full(len(users) + 1, -1)  # user code -> ranked user; -1 stays -1
+        place[ranked] = np.arange(len(ranked))
+        own = place[train_user] >= 0
+        seen = (place[train_user[own]], train_item[own])
+        relevant = _relevant(rows) & (place[user] >= 0)
+        pairs = np.unique(place[user[relevant]] * len(items) + item[relevant])
+        pairs = np.setdiff1d(pairs, seen[0] * len(items) + seen[1])
+        return cls(
+            rows=rows,
+            k=k,
+            user_count=np.bincount(train_user[train_user >= 0], minlength=len(users)),
+            item=item,
+            item_count=np.bincount(train_item, minlength=len(items)),
+            ranked=ranked,
+            pair_user=pairs // len(items),
+            pair_item=pairs % len(items),
+            seen=seen,
+        )
+
+
+def _column(log: pd.DataFrame, name: str) -> np.ndarray | None:
+    return log[name].to_numpy() if name in log else None
+
+
+def _codes(users: pd.Index, ranking_users: np.ndarray | None, part: str) -> np.ndarray:
+    if ranking_users is None:
+        return np.empty(0, np.int64)
+    codes = users.get_indexer(pd.Index(ranking_users))
+    if (codes < 0).any():
+        user = ranking_users[int(np.argmin(codes))]
+        raise DataError(
+            f"ranking_users: {str(user)!r} has no rows in {part}: rank for users of the part"
+        )
+    return codes
+
+
+def _relevant(rows: Rows) -> np.ndarray:
+    """Tell which rows a ranking should find: bool [n]."""
+    if rows.target_click is None or rows.target_rating is not None:
+        return np.ones(len(rows.user), bool)
+    return rows.target_click > 0
+
+
+def groups(case: Case) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return name, users (bool [users]) and items (bool [items]) of each slice."""
+    counts, warm = case.item_count, case.item_count > 0
+    users = case.user_count > 0
+    any_user, any_item = np.ones(len(users), bool), np.ones(len(counts), bool)
+    # Items with equally many rows stay together, so the thirds are of uneven size.
+    low, high = np.quantile(counts[warm], [1 / 3, 2 / 3]) if warm.any() else (0, 0)
+    return [
+        ("warm users", users, any_item),
+        ("cold users", ~users, any_item),
+        ("warm items", any_user, warm),
+        ("cold items", any_user, ~warm),
+        (f"rare items (1-{low:.0f} train rows)", any_user, warm & (counts <= low)),
+        (
+            f"middling items (up to {high:.0f} train rows)",
+            any_user,
+            (counts > low) & (counts <= high),
+        ),
+        (f"popular items (over {high:.0f} train rows)", any_user, warm & (counts > high)),
+    ]
+
+
+def make_card(
+    tables: Tables,
+    split: Split,
+    part: str,
+    case: Case,
+    ranking_users: np.ndarray | None,
+    split_seed: int | None,
+) -> ProtocolCard:
+    """Write down the rules the case is measured under."""
+    if case.rows.target_click is None:
+        click = "none in the log"
+    elif tables.click_threshold is not None:
+        click = f"rating >= {tables.click_threshold:g}"
+    else:
+        click = "as logged"
+    every = case.rows.target_click is None or case.rows.target_rating is not None
+    ids = [] if ranking_users is None else [str(user) for user in ranking_users]
+    return ProtocolCard(
+        dataset=tables.name,
+        split=split.kind,
+        split_digest=split.digest,
+        split_seed=split_seed,
+        part=part,
+        rows=len(case.rows.user),
+        click=click,
+        k=case.k,
+        relevant="every interaction of the part" if every else "every click of the part",
+        ranked_users=len(ids),
+        ranked_users_digest=hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+    )
