@@ -7,6 +7,7 @@ samples cost a few matrix products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -141,7 +142,7 @@ def percentile_interval(samples: np.ndarray) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile of the samples that have a value."""
     known = samples[np.isfinite(samples)]
     if not len(known):
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     low, high = np.percentile(known, [2.5, 97.5])
     return float(low), float(high)
 
@@ -154,7 +155,7 @@ def centred_interval(value: float, samples: np.ndarray) -> tuple[float, float]:
     """
     known = samples[np.isfinite(samples)]
     if not len(known):
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     spread = 1.96 * float(np.std(known))
     return value - spread, value + spread
 

@@ -68,7 +68,7 @@ def evaluate(
 
     Rating metrics need ratings in the log and `Scores.rating`, click metrics clicks and
     `Scores.click`, ranking metrics `Scores.ranking`. Relevant for a ranking is every
-    item of the part's rows of the user that he or she has not in train; in a log of
+    item of the user's rows in the part that is in none of an earlier part; in a log of
     clicks without ratings, only those clicked. The rules for candidates and ties stand
     in `ssrec_tf.protocol`.
 

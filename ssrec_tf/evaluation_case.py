@@ -42,7 +42,7 @@ class Case:
         ranked: int [ranked users], their codes in `rows.user`.
         pair_user: int [pairs], place in `ranked` of each relevant pair's user.
         pair_item: int [pairs], place in the catalogue of its item.
-        seen: Places in `ranked` and in the catalogue of what users have in train.
+        seen: Places in `ranked` and in the catalogue of what users have in earlier parts.
     """
 
     rows: Rows
@@ -60,34 +60,33 @@ class Case:
         cls, tables: Tables, split: Split, part: str, ranking_users: np.ndarray | None, k: int
     ) -> Case:
         """Collect it; see `evaluation.evaluate` for the arguments and errors."""
-        log = tables.interactions.iloc[part_rows(split, part)]
-        train = tables.interactions.iloc[split.train]
-        if not len(log):
+        wanted = part_rows(split, part)
+        if not len(wanted):
             raise DataError(f"the {part} part has no rows: raise split.{part}, or give more data")
-        user, ids = pd.factorize(log["user"], sort=True)
+        log = tables.interactions
+        user, ids = pd.factorize(log["user"].iloc[wanted], sort=True)
         users, items = pd.Index(ids), tables.items.index
-        rows = Rows(
-            user=user,
-            users=len(users),
-            target_rating=_column(log, "rating"),
-            target_click=_column(log, "click"),
-        )
+        user_of, item_of = users.get_indexer(pd.Index(log["user"])), _places(items, log["item"])
+        rows = Rows(user, len(users), _column(log, "rating", wanted), _column(log, "click", wanted))
         ranked = _codes(users, ranking_users, part)
-        item, train_item = (items.get_indexer(pd.Index(a["item"])) for a in (log, train))
-        train_user = users.get_indexer(pd.Index(train["user"]))
-        place = np.full(len(users) + 1, -1)  # user code -> ranked user; -1 stays -1
+        place = np.full(len(users) + 1, -1)  # user code -> place in `ranked`; -1 stays -1
         place[ranked] = np.arange(len(ranked))
-        own = place[train_user] >= 0
-        seen = (place[train_user[own]], train_item[own])
-        relevant = _relevant(rows) & (place[user] >= 0)
-        pairs = np.unique(place[user[relevant]] * len(items) + item[relevant])
-        pairs = np.setdiff1d(pairs, seen[0] * len(items) + seen[1])
+        # Nobody is recommended again what stands in an earlier part.
+        earlier = split.train if part == "valid" else np.concatenate([split.train, split.valid])
+        earlier = earlier[place[user_of[earlier]] >= 0]
+        seen = (place[user_of[earlier]], item_of[earlier])
+        relevant = wanted[_relevant(rows) & (place[user] >= 0)]
+        pairs = np.setdiff1d(
+            place[user_of[relevant]] * len(items) + item_of[relevant],
+            seen[0] * len(items) + seen[1],
+        )
+        train_user = user_of[split.train]
         return cls(
             rows=rows,
             k=k,
             user_count=np.bincount(train_user[train_user >= 0], minlength=len(users)),
-            item=item,
-            item_count=np.bincount(train_item, minlength=len(items)),
+            item=item_of[wanted],
+            item_count=np.bincount(item_of[split.train], minlength=len(items)),
             ranked=ranked,
             pair_user=pairs // len(items),
             pair_item=pairs % len(items),
@@ -95,8 +94,19 @@ class Case:
         )
 
 
-def _column(log: pd.DataFrame, name: str) -> np.ndarray | None:
-    return log[name].to_numpy() if name in log else None
+def _places(items: pd.Index, column: pd.Series) -> np.ndarray:
+    found = items.get_indexer(pd.Index(column))
+    if (found < 0).any():
+        row = int(np.argmin(found))
+        raise DataError(
+            f"row {row} of the interactions: item {column.iloc[row]!r} is not in the catalogue: "
+            "give every item a row"
+        )
+    return found
+
+
+def _column(log: pd.DataFrame, name: str, rows: np.ndarray) -> np.ndarray | None:
+    return log[name].to_numpy()[rows] if name in log else None
 
 
 def _codes(users: pd.Index, ranking_users: np.ndarray | None, part: str) -> np.ndarray:

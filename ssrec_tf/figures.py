@@ -155,7 +155,8 @@ class Report:
         if not values:
             return frozenset()
         top = (min if lower_is_better(metric) else max)(values.values())
-        return frozenset(model for model, value in values.items() if value == top)
+        found = frozenset(model for model, value in values.items() if value == top)
+        return found if len(found) < len(values) or len(values) == 1 else frozenset()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: NaN as None, resamples as base64 of float32."""

@@ -103,10 +103,11 @@ def rank_statistics(
     rank: np.ndarray, user: np.ndarray, users: int, k: int
 ) -> Mapping[str, Statistic]:
     """Return the metrics of `rank_values` as functions of how often each user is drawn."""
+    inside = ranking_metrics.within(rank, k)
     gains = {
-        f"recall@{k}": (rank <= k).astype(np.float64),
-        f"ndcg@{k}": np.where(rank <= k, 1 / np.log2(1 + rank), 0),
-        f"mrr@{k}": np.where(rank <= k, 1 / rank, 0),
+        f"recall@{k}": inside.astype(np.float64),
+        f"ndcg@{k}": np.where(inside, 1 / np.log2(1 + rank), 0),
+        f"mrr@{k}": np.where(inside, 1 / rank, 0),
     }
     count = np.bincount(user, minlength=users).astype(np.float64)
     return {

@@ -6,6 +6,7 @@ is NaN, never a guess.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ def gauc(click: np.ndarray, score: np.ndarray, user: np.ndarray) -> float:
         Zhou et al. 2018, arXiv:1706.06978, section 6.2 (weighted by rows as there).
     """
     values, rows = user_auc(click, score, user)
-    return float(values @ rows / rows.sum()) if rows.sum() else float("nan")
+    return float(values @ rows / rows.sum()) if rows.sum() else math.nan
 
 
 def user_auc(
@@ -157,7 +158,7 @@ def expected_calibration_error(
     found = calibration(click, probability, bins=bins)
     rows = sum(one.rows for one in found)
     if not rows:
-        return float("nan")
+        return math.nan
     return sum(one.rows * abs(one.predicted - one.clicked) for one in found) / rows
 
 
@@ -198,7 +199,7 @@ def user_ctr(
 def ctr_at_k(click: np.ndarray, score: np.ndarray, user: np.ndarray, k: int) -> float:
     """Click-through rate: clicks / impressions when each user is shown the k best rows."""
     clicks, shown = user_ctr(click, score, user, k)
-    return float(clicks.sum() / shown.sum()) if len(shown) else float("nan")
+    return float(clicks.sum() / shown.sum()) if len(shown) else math.nan
 
 
 def _tied_groups(user: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,7 +223,7 @@ def as_float(values: np.ndarray) -> np.ndarray:
 
 def mean_of(values: np.ndarray) -> float:
     """Return the mean; NaN of no values."""
-    return float(np.mean(values)) if len(values) else float("nan")
+    return float(np.mean(values)) if len(values) else math.nan
 
 
 def _codes(user: np.ndarray) -> int:

@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from ssrec_tf.errors import DataError, ProtocolError
 
 CANDIDATES = (
-    "all items but those the user has in train; each relevant item alone against them, "
-    "the other relevant items of the part left out"
+    "all items but those the user has in an earlier part (train; for test also valid); each "
+    "relevant item alone against them, the other relevant items of the part left out"
 )
-TIES = "tied candidates share their mean rank; tied rows share their clicks"
+TIES = (
+    "tied candidates share their mean rank, and rank k.5 is within k; rows tied across a cutoff "
+    "share their clicks"
+)
 
 
 @dataclass(frozen=True)

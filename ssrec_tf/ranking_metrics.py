@@ -6,6 +6,7 @@ No candidates are sampled: sampled figures can order models the wrong way round
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -49,23 +50,29 @@ def ranks(
     return found
 
 
+def within(rank: np.ndarray, k: int) -> np.ndarray:
+    """Tell which ranks are within the cutoff: fewer than k before them, ties counted half."""
+    inside: np.ndarray = rank < k + 1
+    return inside
+
+
 def recall_at_k(rank: np.ndarray, k: int) -> float:
-    """Share of relevant items ranked k or better (also: hit rate)."""
-    return mean_of(rank <= k)
+    """Share of relevant items ranked within k (also: hit rate)."""
+    return mean_of(within(rank, k))
 
 
 def ndcg_at_k(rank: np.ndarray, k: int) -> float:
-    """Mean of 1 / log2(1 + rank) where rank <= k, else 0; the ideal of a lone item is 1.
+    """Mean of 1 / log2(1 + rank) within k, else 0; the ideal of a lone item is 1.
 
     Reference:
         Järvelin and Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques".
     """
-    return mean_of(np.where(rank <= k, 1 / np.log2(1 + rank), 0))
+    return mean_of(np.where(within(rank, k), 1 / np.log2(1 + rank), 0))
 
 
 def mrr_at_k(rank: np.ndarray, k: int) -> float:
-    """Mean of 1 / rank where rank <= k, else 0."""
-    return mean_of(np.where(rank <= k, 1 / rank, 0))
+    """Mean of 1 / rank within k, else 0."""
+    return mean_of(np.where(within(rank, k), 1 / rank, 0))
 
 
 def top_k(scores: np.ndarray, seen: tuple[np.ndarray, np.ndarray], k: int) -> np.ndarray:
@@ -94,7 +101,7 @@ def top_k(scores: np.ndarray, seen: tuple[np.ndarray, np.ndarray], k: int) -> np
 def coverage_at_k(scores: np.ndarray, seen: tuple[np.ndarray, np.ndarray], k: int) -> float:
     """Share of the catalogue that stands in the top k of at least one user."""
     if not scores.size:
-        return float("nan")
+        return math.nan
     return float(top_k(scores, seen, k).any(axis=0).mean())
 
 
