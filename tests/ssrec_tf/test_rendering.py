@@ -1,0 +1,139 @@
+"""Templates filled by hand, and behaviours rendered, then parsed back in the graph."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from ssrec_tf.config import TextConfig
+from ssrec_tf.errors import ConfigError
+from ssrec_tf.personal_data import hide_personal_data, passes_luhn
+from ssrec_tf.rendering import (
+    parse_behaviour,
+    render_behaviour,
+    render_event,
+    render_items,
+    render_users,
+)
+from ssrec_tf.tables import Tables
+
+
+def tables(items, users=None):
+    return Tables(
+        name="t",
+        interactions=pd.DataFrame({"user": [], "item": []}),
+        items=items,
+        users=pd.DataFrame(index=["u"]) if users is None else users,
+    )
+
+
+FILMS = pd.DataFrame(
+    {
+        "title": ["Toy Story", "  Brazil\n\t(cut) ", None, "Toy Story"],
+        "year": [1995.0, np.nan, 2001.5, 1995.0],
+        "genres": ["Animation, Comedy", None, None, "Animation, Comedy"],
+    },
+    index=["1", "2", "3", "9"],
+)
+
+
+def test_template_with_optional_parts():
+    config = TextConfig(item_template="{title}[ ({year})][. {genres}]")
+    assert render_items(tables(FILMS), config).tolist() == [
+        "Toy Story (1995). Animation, Comedy",
+        "Brazil (cut)",
+        "(2001.5)",
+        "Toy Story (1995). Animation, Comedy #9",
+    ]
+
+
+def test_without_a_template_all_attributes_in_their_order():
+    texts = render_items(tables(FILMS.iloc[:1]), TextConfig())
+    assert texts.tolist() == ["Toy Story. 1995. Animation, Comedy"]
+
+
+def test_an_item_without_words_is_named_by_its_id():
+    empty = pd.DataFrame({"title": [None, ""]}, index=["007", "8"])
+    assert render_items(tables(empty), TextConfig()).tolist() == ["item 007", "item 8"]
+    assert render_users(tables(empty), TextConfig()).tolist() == [""]
+
+
+def test_stop_words_and_personal_data():
+    items = pd.DataFrame({"title": ["The end of THE world, ask me@example.org"]}, index=["1"])
+    config = TextConfig(stop_words=("the", "of"), mask_personal_data=True)
+    assert render_items(tables(items), config).tolist() == ["end world, ask email"]
+
+
+def test_a_wrong_attribute_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"\{titel\} is no attribute.*did you mean \{title\}"):
+        render_items(tables(FILMS), TextConfig(item_template="{titel}"))
+    with pytest.raises(ConfigError, match=r"\[ abc\] must hold one attribute"):
+        render_items(tables(FILMS), TextConfig(item_template="{title}[ abc]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("write to a.b+c@mail.example.co.uk now", "write to email now"),
+        ("call +44 20 7946 0958", "call phone"),
+        ("call (020) 7946-0958 today", "call phone today"),
+        ("pay with 4111 1111 1111 1111", "pay with card"),
+        ("4111111111111112 is no card", "4111111111111112 is no card"),
+        ("2001: A Space Odyssey (1968)", "2001: A Space Odyssey (1968)"),
+        ("1995-1998, 20,000 Leagues", "1995-1998, 20,000 Leagues"),
+    ],
+)
+def test_personal_data(text, hidden):
+    assert hide_personal_data(text) == hidden
+
+
+def test_luhn_by_known_numbers():
+    assert passes_luhn("79927398713")
+    assert not passes_luhn("79927398710")
+
+
+def parsed(texts, max_history=4):
+    out = parse_behaviour(tf.constant(texts), max_history=max_history)
+    return (
+        [x.decode() for x in out.user.numpy()],
+        [[x.decode() for x in row] for row in out.items.numpy()],
+        out.ratings.numpy(),
+        out.count.numpy().tolist(),
+    )
+
+
+def test_what_is_rendered_is_parsed_back():
+    events = [
+        render_event("Toy Story (1995). Animation", 5.0),
+        render_event("rated R: a film", 3.5),
+        render_event("seen: and seen again", None),
+        render_event("用户 🎬 עברית", float("nan")),
+    ]
+    text = render_behaviour("24, M", events)
+    assert text.splitlines()[:2] == ["user: 24, M", "rated 5: Toy Story (1995). Animation"]
+    user, items, ratings, count = parsed([text])
+    assert user == ["24, M"]
+    assert items == [
+        ["Toy Story (1995). Animation", "rated R: a film", "seen: and seen again", "用户 🎬 עברית"]
+    ]
+    assert ratings[0].tolist()[:2] == [5.0, 3.5]
+    assert np.isnan(ratings[0, 2:]).all()
+    assert count == [4]
+
+
+def test_the_newest_are_kept_and_the_rest_padded():
+    user, items, ratings, count = parsed(["a\nb\nrated 2: c", "", "user: x"], max_history=2)
+    assert user == ["", "", "x"]
+    assert items == [["b", "rated 2: c".removeprefix("rated 2: ")], ["", ""], ["", ""]]
+    assert np.array_equal(ratings, [[np.nan, 2.0]] + [[np.nan, np.nan]] * 2, equal_nan=True)
+    assert count == [2, 0, 0]
+
+
+def test_odd_input_survives():
+    texts = ["\r\n\r\n  rated 4:   Toy \t Story \r\n\nuser: a\nuser: b", "rated x: y", "z" * 100_000]
+    user, items, ratings, _ = parsed(texts)
+    assert user == ["a", "", ""]
+    assert items[0][0] == "Toy Story"
+    assert ratings[0, 0] == 4.0
+    assert items[1][0] == "rated x: y"
+    assert len(items[2][0]) == 100_000
