@@ -1,0 +1,84 @@
+"""Batches: a function of (seed, step), targets never in their own history."""
+
+import numpy as np
+import pytest
+
+from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
+from ssrec_tf.errors import DataError
+
+SIZES = BatchConfig(batch_size=4, max_history=12, max_targets=8, past_only=False)
+
+
+def take(world, count, *, seed=1, start=0, config=SIZES):
+    found = train_batches(world.examples, config, seed=seed, start=start).take(count)
+    return [(int(step), {k: v.numpy() for k, v in batch.items()}) for step, batch in found]
+
+
+def same(left, right):
+    return all(np.array_equal(left[k], right[k], equal_nan=k.endswith(("ratings", "clicks"))) for k in left)
+
+
+def test_a_resumed_stream_goes_on_where_it_was(world):
+    whole = take(world, 45)  # 40 users, 4 a batch, two deals each: more than two epochs
+    for start in (0, 7, 20, 33, 44):
+        rest = take(world, 45 - start, start=start)
+        assert [step for step, _ in rest] == list(range(start, 45))
+        assert all(same(a, b) for (_, a), (_, b) in zip(whole[start:], rest, strict=True))
+
+
+def test_other_seeds_and_epochs_differ(world):
+    first, other = take(world, 1)[0][1], take(world, 1, seed=2)[0][1]
+    assert not same(first, other)
+    epoch = sum(1 for _ in range(20))
+    batches = take(world, 2 * epoch)
+    assert not same(batches[0][1], batches[epoch][1])
+
+
+def test_targets_and_history_part_a_log(world):
+    log = world.tables.interactions.loc[world.split.train]
+    items = world.tables.items.index
+    by_user = log.groupby("user")["item"].agg(set)
+    users = world.tables.users.index
+    for _, batch in take(world, 10):
+        for row in range(4):
+            own = by_user[users[batch["user"][row] - 1]]
+            history = {items[i - 1] for i in batch["history_items"][row] if i}
+            targets = {items[i - 1] for i in batch["target_items"][row] if i}
+            assert targets
+            assert not history & targets
+            assert history | targets <= own
+            share = len(targets) / len(own)
+            assert share <= 0.5
+
+
+def test_past_only_targets_come_after_their_history(past_world):
+    config = BatchConfig(4, 20, 8, past_only=True)
+    log = past_world.tables.interactions
+    times = {(u, i): t for u, i, t in zip(log["user"], log["item"], log["time"], strict=True)}
+    items, users = past_world.tables.items.index, past_world.tables.users.index
+    for _, batch in take(past_world, 10, config=config):
+        for row in range(4):
+            user = users[batch["user"][row] - 1]
+            before = [times[user, items[i - 1]] for i in batch["history_items"][row] if i]
+            after = [times[user, items[i - 1]] for i in batch["target_items"][row] if i]
+            assert before == sorted(before)
+            assert max(before) < min(after)
+
+
+def test_evaluation_gives_every_row_once_beside_the_newest_history(world):
+    config = BatchConfig(8, 3, 8, past_only=False)
+    rows = []
+    log = world.tables.interactions.loc[world.split.train]
+    newest = log.groupby("user")["item"].agg(lambda x: list(x)[-3:])
+    items, users = world.tables.items.index, world.tables.users.index
+    for batch in evaluation_batches(world.examples, "valid", config):
+        wanted = batch["target_rows"].numpy()
+        rows += wanted[wanted >= 0].tolist()
+        for user, history in zip(batch["user"].numpy(), batch["history_items"].numpy(), strict=True):
+            assert [items[i - 1] for i in history if i] == newest[users[user - 1]]
+    assert sorted(rows) == world.split.valid.tolist()
+
+
+def test_too_few_records_for_a_batch_are_named(world):
+    with pytest.raises(DataError, match="do not fill a batch of 5000"):
+        train_batches(world.examples, BatchConfig(5000, 4, 4, past_only=False), seed=1)
