@@ -1,4 +1,4 @@
-"""`python -m pipeline run|status|show CONFIG`."""
+"""`python -m pipeline run|status|show|compile CONFIG`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.components import components
 from pipeline.runner import place, run
 from ssrec_tf.cli import guarded
 from ssrec_tf.config import RunConfig, load_config
+from ssrec_tf.errors import ConfigError, GateError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="YAML of a run, say configs/movielens-100k.yaml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where artifacts lie")
     parser.add_argument("--output", type=Path, default=Path("pipeline.yaml"), help="of compile")
+    parser.add_argument(
+        "--accelerator", choices=["none", "gpu", "tpu"], default="none", help="of compile"
+    )
     parsed = parser.parse_args(arguments)
     commands = {"run": _run, "status": _status, "show": _show, "compile": _compile}
     return guarded(lambda: commands[parsed.command](parsed))
@@ -34,7 +38,14 @@ def _run(parsed: argparse.Namespace) -> None:
     """Run what is out of date, then say what came out and what to type next."""
     config = load_config(parsed.config)
     base = parsed.config.resolve().parent
-    finished = run(components(), config, root=parsed.runs / config.name, base=base)
+    try:
+        finished = run(components(), config, root=parsed.runs / config.name, base=base)
+    except GateError:
+        evaluated = _published(parsed)["Evaluator"]
+        if evaluated is not None:  # what was measured is of most use when it is not enough
+            print(f"\n{(evaluated.folder / 'table.txt').read_text()}")
+            print(f"\nreport: {evaluated.folder / 'report.html'}", flush=True)
+        raise
     report = finished.artifacts["Evaluator"].folder
     push = json.loads((finished.artifacts["Pusher"].folder / "push.json").read_text())
     print()
@@ -53,7 +64,8 @@ def _published(parsed: argparse.Namespace) -> dict[str, Artifact | None]:
     for component in components():
         artifact = None
         if all(name in found for name in component.inputs):
-            artifact = find(place(component, found, config, parsed.runs / config.name)[0])
+            root, base = parsed.runs / config.name, parsed.config.resolve().parent
+            artifact = find(place(component, found, config, root=root, base=base)[0])
         state[component.name] = artifact
         if artifact is not None:
             found[component.name] = artifact
@@ -78,9 +90,14 @@ def _show(parsed: argparse.Namespace) -> None:
 
 def _compile(parsed: argparse.Namespace) -> None:
     """Write the pipeline as Kubeflow's YAML (extra `kfp`)."""
-    from pipeline.kubeflow import compile_pipeline
-
-    compile_pipeline(parsed.config, parsed.output)
+    try:
+        from pipeline.kubeflow import ACCELERATORS, compile_pipeline
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the package {error.name} is missing: pip install 'ssrec-tf[kfp]'"
+        ) from error
+    wanted = ACCELERATORS[parsed.accelerator]
+    compile_pipeline(parsed.config, parsed.output, accelerator=wanted)
     print(f"written: {parsed.output}")
 
 

@@ -35,9 +35,7 @@ class Artifact:
         return str(self.manifest["digest"])
 
 
-def fingerprint(
-    component: str, inputs: Mapping[str, Artifact], settings: Any, code: str
-) -> str:
+def fingerprint(component: str, inputs: Mapping[str, Artifact], settings: Any, code: str) -> str:
     """Name what a run of a component depends on: 16 hexadecimal digits.
 
     Args:
@@ -94,10 +92,18 @@ def publish(
         manifest = {
             **notes,
             "digest": storage.sha256_folder(staged),
+            "outputs": _outputs(staged),
             "started": started,
+            "finished": time.time(),
             "seconds": round(time.time() - started, 3),
         }
         text = json.dumps(manifest, indent=2, sort_keys=True)
         (staged / MANIFEST).write_text(text, encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)
     return Artifact(folder, manifest)
+
+
+def _outputs(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, by its name within the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): storage.sha256_file(path) for path in files}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline import data, modelling, publishing
-from pipeline.runner import Component
-from ssrec_tf.config import RunConfig, to_dict
+from pipeline.runner import Component, Context
+from ssrec_tf.config import RunConfig, from_dict, to_dict
 
 _TABLES = (
     "pipeline/data.py",
     "ssrec_tf/table*.py",
     "ssrec_tf/datasets.py",
     "ssrec_tf/splits.py",
-    "ssrec_tf/config.py",
+    "ssrec_tf/config*.py",
 )
 _TEXT = (
     "ssrec_tf/text_table.py",
@@ -33,6 +36,8 @@ _ENCODER = (
     "ssrec_tf/objectives/*.py",
     "ssrec_tf/training.py",
     "ssrec_tf/learning.py",
+    "ssrec_tf/weights.py",
+    "ssrec_tf/tensorboard.py",
 )
 _HEADS = (
     "ssrec_tf/recommenders/*.py",
@@ -44,7 +49,10 @@ _HEADS = (
     "ssrec_tf/score_saved_model.py",
 )
 _EVALUATION = (
-    "ssrec_tf/evaluation.py",
+    "ssrec_tf/evaluation*.py",
+    "ssrec_tf/figures.py",
+    "ssrec_tf/measuring.py",
+    "ssrec_tf/gate.py",
     "ssrec_tf/*metrics.py",
     "ssrec_tf/bootstrap.py",
     "ssrec_tf/protocol.py",
@@ -57,7 +65,11 @@ def components() -> tuple[Component, ...]:
     """All components, each behind the ones it reads."""
     return (
         Component(
-            "ExampleGen", data.example_gen, settings=_share("data", "split"), code=_TABLES
+            "ExampleGen",
+            data.example_gen,
+            settings=_share("data", "split"),
+            code=_TABLES,
+            outside=data.fingerprint,
         ),
         Component("StatisticsGen", data.statistics_gen, ("ExampleGen",), code=_TABLES),
         Component(
@@ -109,6 +121,27 @@ def components() -> tuple[Component, ...]:
             always=True,
         ),
     )
+
+
+def execute(name: str, settings: str, inputs: Mapping[str, str], output: str) -> None:
+    """Run one executor for another orchestrator.
+
+    Args:
+        name: of the component.
+        settings: JSON with `config`, the configuration as `to_dict` gives it, and `base`,
+            the folder its relative paths start from.
+        inputs: folders by component.
+        output: the folder to make and fill.
+    """
+    given = json.loads(settings)
+    component = next(each for each in components() if each.name == name)
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder.parent / f"work-{folder.name}"
+    work.mkdir(exist_ok=True)
+    folders = {key: Path(path) for key, path in inputs.items()}
+    config, base = from_dict(given["config"]), Path(given["base"])
+    component.executor(Context(config, folders, folder, work, base))
 
 
 def _share(*keys: str) -> Any:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.runner import Context
-from ssrec_tf import table_folder
+from ssrec_tf import storage, table_folder
+from ssrec_tf.config import RunConfig
 from ssrec_tf.errors import DataError
-from ssrec_tf.splits import Split
+from ssrec_tf.splits import PARTS, Split
 from ssrec_tf.tables import Tables
 
 _TOP_VALUES = 20
@@ -27,7 +31,7 @@ def example_gen(context: Context) -> None:
     split = make_split(tables, context.config.split)
     check_leakage(tables, split)
     table_folder.save(tables, split, context.output)
-    sizes = ", ".join(f"{part} {len(getattr(split, part)):,}" for part in ("train", "valid", "test"))
+    sizes = ", ".join(f"{part} {len(getattr(split, part)):,}" for part in PARTS)
     print(f"    {tables.name}: {len(tables.interactions):,} interactions; {sizes}")
     print(f"    split {split.kind}, sha256 {split.digest[:16]}")
     for warning in tables.warnings:
@@ -73,10 +77,20 @@ def transform(context: Context) -> None:
     check_leakage(tables, split, statistic_rows=split.train, vocabulary_rows=split.train)
     text = TextTable.build(tables, split, config.text)
     text.save(context.output / "text")
-    write_examples(
-        tables, split, context.output / "examples", max_targets=config.train.max_targets
-    )
+    write_examples(tables, split, context.output / "examples", max_targets=config.train.max_targets)
     print(f"    {text.vocabulary.size:,} tokens, {text.vocabulary.num_items:,} of them items")
+
+
+def fingerprint(config: RunConfig, base: Path) -> str:
+    """SHA-256 of the contents of the user's own files; a public dataset has a fixed one."""
+    data = config.data
+    tables = [data.interactions, *data.items, *data.users]
+    digest = hashlib.sha256((data.dataset or "").encode())
+    for table in filter(None, tables):
+        path = base / os.path.expanduser(os.path.expandvars(table.path))
+        # Where there is no file, ExampleGen says so in better words.
+        digest.update(storage.sha256_file(path).encode() if path.is_file() else b"missing")
+    return digest.hexdigest()
 
 
 def find_anomalies(tables: Tables, split: Split, statistics: Any) -> list[str]:
@@ -85,7 +99,7 @@ def find_anomalies(tables: Tables, split: Split, statistics: Any) -> list[str]:
     Raises:
         DataError: there is nothing to train or to evaluate on.
     """
-    for part in ("train", "valid", "test"):
+    for part in PARTS:
         if not len(getattr(split, part)):
             raise DataError(
                 f"{tables.name}: the {part} part of split {split.kind!r} has 0 of "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.runner import SOURCES, Context
@@ -23,7 +26,7 @@ def infra_validator(context: Context) -> None:
     shutil.rmtree(served, ignore_errors=True)
     shutil.copytree(context.inputs["Trainer"] / "saved_model", served / "1")
     try:
-        done = subprocess.run(  # noqa: S603 - our own module and interpreter
+        done = subprocess.run(
             [sys.executable, "-m", "serving", "check", str(served)],
             capture_output=True,
             text=True,
@@ -53,7 +56,8 @@ def pusher(context: Context) -> None:
         raise GateError(f"not pushed: {'; '.join(blessing['failures'])}")
     target = Path.cwd() / context.config.serve.push_to
     version, pushed = push(context.inputs["Trainer"] / "saved_model", target)
-    body = {"target": context.config.serve.push_to, "version": version, "pushed": pushed}
+    # Whether it was pushed just now is left out: a rerun after a kill writes the same.
+    body = {"target": context.config.serve.push_to, "version": version}
     (context.output / "push.json").write_text(json.dumps(body, indent=2))
     print(f"    version {version} {'pushed' if pushed else 'is there already'}")
 
@@ -61,29 +65,39 @@ def pusher(context: Context) -> None:
 def push(model: Path, target: Path) -> tuple[int, bool]:
     """Copy a SavedModel to `<target>/<next version>/`: staged, verified, renamed.
 
-    Two pushers at once end as two versions: the rename refuses a number that is taken.
+    A target is held while it is pushed to: two pushers at once end as two versions.
 
     Returns:
         The version, and whether it was pushed now.
 
     Raises:
         ExportError: the copy differs from the model.
+        StorageError: the target cannot be written.
     """
     digest = storage.sha256_folder(model)
-    storage.remove_leftovers(target)
-    latest = max(_versions(target), default=0)
-    if latest and storage.sha256_folder(target / str(latest)) == digest:
-        return latest, False
-    while True:
-        folder = target / str(latest + 1)
-        try:
-            with storage.atomic_folder(folder) as staged:
-                shutil.copytree(model, staged, dirs_exist_ok=True)
-                if storage.sha256_folder(staged) != digest:
-                    raise ExportError(f"the copy at {staged} differs from {model}; push again")
-            return latest + 1, True
-        except FileExistsError:
-            latest = max(_versions(target), default=0)
+    with _held(target):
+        storage.remove_leftovers(target)
+        latest = max(_versions(target), default=0)
+        if latest and storage.sha256_folder(target / str(latest)) == digest:
+            return latest, False
+        with storage.atomic_folder(target / str(latest + 1)) as staged:
+            shutil.copytree(model, staged, dirs_exist_ok=True)
+            if storage.sha256_folder(staged) != digest:
+                raise ExportError(f"the copy at {staged} differs from {model}; push again")
+    return latest + 1, True
+
+
+@contextmanager
+def _held(target: Path) -> Iterator[None]:
+    """Lock the folder itself: no file beside the versions for a server to trip over."""
+    with storage.storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _versions(target: Path) -> list[int]:

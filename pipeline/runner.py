@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -47,6 +48,7 @@ class Component:
         inputs: names of the components it reads.
         settings: the JSON-serialisable share of the configuration that counts.
         code: glob patterns of the sources that count, from the checkout's root.
+        outside: digest of what it reads beside its inputs: files of the configuration.
         always: run it every time (its effect lies outside its folder).
     """
 
@@ -55,6 +57,7 @@ class Component:
     inputs: tuple[str, ...] = ()
     settings: Callable[[Any], Any] = lambda config: None
     code: tuple[str, ...] = ()
+    outside: Callable[[Any, Path], str] = lambda config, base: ""
     always: bool = False
 
 
@@ -92,7 +95,7 @@ def run(
     with _only_run(root):
         for number, component in enumerate(components, start=1):
             label = f"[{number}/{len(components)}] {component.name}"
-            folder, inputs = place(component, artifacts, config, root)
+            folder, inputs = place(component, artifacts, config, root=root, base=base)
             artifact = None if component.always else find(folder)
             if artifact is None:
                 tell(f"{label} ...")
@@ -102,25 +105,31 @@ def run(
                 tell(f"{label} done in {time.monotonic() - began:.1f} s")
             else:
                 tell(f"{label} unchanged")
+                # A kill between publishing and tidying up leaves the checkpoints.
+                shutil.rmtree(_work(folder), ignore_errors=True)
             artifacts[component.name] = artifact
     return Run(artifacts, tuple(made))
 
 
 def place(
-    component: Component, artifacts: Mapping[str, Artifact], config: Any, root: Path
+    component: Component,
+    artifacts: Mapping[str, Artifact],
+    config: Any,
+    *,
+    root: Path,
+    base: Path,
 ) -> tuple[Path, dict[str, Artifact]]:
     """Where a component's artifact belongs, and what it reads."""
     inputs = {name: artifacts[name] for name in component.inputs}
     code = code_version(SOURCES, component.code)
-    name = fingerprint(component.name, inputs, component.settings(config), code)
+    settings = [component.settings(config), component.outside(config, base)]
+    name = fingerprint(component.name, inputs, settings, code)
     return root / component.name / name, inputs
 
 
 def _execute(
     component: Component, folder: Path, inputs: Mapping[str, Artifact], config: Any, base: Path
 ) -> Artifact:
-    work = folder.parent / f"work-{folder.name}"
-
     def make(output: Path, kept: Path) -> None:
         folders = {name: artifact.folder for name, artifact in inputs.items()}
         component.executor(Context(config, folders, output, kept, base))
@@ -129,49 +138,37 @@ def _execute(
         "component": component.name,
         "fingerprint": folder.name,
         "inputs": {name: artifact.folder.name for name, artifact in inputs.items()},
+        "settings": component.settings(config),
+        "code": code_version(SOURCES, component.code),
     }
     if component.always:
         shutil.rmtree(folder, ignore_errors=True)
-    return publish(folder, work, make, notes)
+    return publish(folder, _work(folder), make, notes)
+
+
+def _work(folder: Path) -> Path:
+    return folder.parent / f"work-{folder.name}"
 
 
 @contextmanager
 def _only_run(root: Path) -> Iterator[None]:
-    """Hold `root` for this process; a dead process' hold is taken over."""
+    """Hold `root` for this process; the kernel lets go of it however the process ends."""
+    lock = root / "running.pid"
     with storage.storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        lock = root / "running.pid"
-        while True:
-            try:
-                handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                break
-            except FileExistsError:
-                _remove_if_dead(lock, root)
-        with os.fdopen(handle, "w") as file:
-            file.write(str(os.getpid()))
-    try:
+        file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 closed below
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StorageError(
+                f"{root} is in use by process {file.read() or '(starting)'}; wait for it, "
+                "or stop it and run again"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _remove_if_dead(lock: Path, root: Path) -> None:
-    try:
-        holder = lock.read_text()
-    except FileNotFoundError:
-        return
-    if holder.isdigit() and _alive(int(holder)):
-        raise StorageError(
-            f"{root} is in use by process {holder}; wait for it, or stop it and run again"
-        )
-    lock.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        # Not unlinked: who opened it meanwhile would hold a file that nobody else sees.
+        file.truncate(0)
