@@ -148,7 +148,7 @@ def percentile_interval(samples: np.ndarray) -> tuple[float, float]:
 
 
 def centred_interval(value: float, samples: np.ndarray) -> tuple[float, float]:
-    """Return value -+ 1.96 standard deviations of the samples.
+    """Return value -+ 1.96 standard deviations of the samples, kept within 0 to 1.
 
     For figures a resample is biased on: a sample holds fewer distinct users, so its
     coverage is always lower, and its calibration error higher, than the real one.
@@ -157,7 +157,7 @@ def centred_interval(value: float, samples: np.ndarray) -> tuple[float, float]:
     if not len(known):
         return math.nan, math.nan
     spread = 1.96 * float(np.std(known))
-    return value - spread, value + spread
+    return max(value - spread, 0.0), min(value + spread, 1.0)
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
