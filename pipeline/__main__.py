@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=["run", "status", "show", "compile"])
     parser.add_argument("config", type=Path, help="YAML of a run, say configs/movielens-100k.yaml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where artifacts lie")
-    parser.add_argument("--output", type=Path, default=Path("pipeline.yaml"), help="of compile")
+    parser.add_argument(
+        "output", type=Path, nargs="?", default=Path("pipeline.yaml"), help="of compile"
+    )
     parser.add_argument(
         "--accelerator", choices=["none", "gpu", "tpu"], default="none", help="of compile"
     )

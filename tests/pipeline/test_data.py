@@ -1,0 +1,108 @@
+"""The data's executors, on a small log of one's own."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import data
+from pipeline.components import components
+from pipeline.runner import Context, run
+from ssrec_tf import table_folder
+from ssrec_tf.config import load_config
+from ssrec_tf.errors import DataError
+from ssrec_tf.splits import Split
+
+
+def first(path, root, count, tell=print):
+    return run(components()[:count], load_config(path), root=root, base=path.parent, tell=tell)
+
+
+def test_example_gen_keeps_every_row_and_the_rejects(small_run, tmp_path, capsys):
+    with (small_run.parent / "log.csv").open("a") as file:
+        file.write("u1,f1,9,99999\n")  # outside the scale
+    folder = first(small_run, tmp_path / "runs", 1).artifacts["ExampleGen"].folder
+    tables, split = table_folder.load(folder)
+    assert len(tables.interactions) == 600
+    rows = np.concatenate([split.train, split.valid, split.test])
+    assert sorted(rows) == list(range(600))
+    (reject,) = (json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines())
+    assert reject["line"] == 602
+    assert "600 interactions; train 480, valid 60, test 60" in capsys.readouterr().out
+
+
+def test_statistics_are_those_of_the_train_rows(small_run, tmp_path):
+    made = first(small_run, tmp_path / "runs", 2).artifacts
+    found = json.loads((made["StatisticsGen"].folder / "statistics.json").read_text())
+    _, split = table_folder.load(made["ExampleGen"].folder)
+    log = pd.read_csv(small_run.parent / "log.csv").iloc[split.train]
+    assert found["counts"]["interactions"] == 480
+    assert found["counts"]["items"] == log["i"].nunique()
+    assert found["interactions"]["rating"]["mean"] == pytest.approx(log["r"].mean(), abs=1e-6)
+    assert found["interactions"]["rating"]["max"] == 5
+    assert found["items"]["title"]["distinct"] == log["i"].nunique()
+    assert found["items"]["title"]["missing_share"] == 0
+
+
+def test_two_runs_give_the_same_digests(small_run, tmp_path):
+    one = first(small_run, tmp_path / "one", 4).artifacts
+    two = first(small_run, tmp_path / "two", 4).artifacts
+    assert list(one) == ["ExampleGen", "StatisticsGen", "ExampleValidator", "Transform"]
+    for name, artifact in one.items():
+        assert artifact.digest == two[name].digest, name
+        assert artifact.folder.name == two[name].folder.name
+
+
+def test_a_row_more_runs_everything_again_and_a_shorter_training_nothing(small_run, tmp_path):
+    root = tmp_path / "runs"
+    assert first(small_run, root, 3).made == ("ExampleGen", "StatisticsGen", "ExampleValidator")
+    assert first(small_run, root, 3).made == ()
+    text = small_run.read_text()
+    small_run.write_text(f"{text}train: {{loop: {{steps: 5}}}}\n")
+    assert first(small_run, root, 3).made == ()
+    with (small_run.parent / "log.csv").open("a") as file:
+        file.write("u1,f1,5,99999\n")
+    assert len(first(small_run, root, 3).made) == 3
+
+
+def test_a_missing_file_is_named_by_the_reader(small_run, tmp_path):
+    (small_run.parent / "films.csv").unlink()
+    with pytest.raises(Exception, match=r"films\.csv"):
+        first(small_run, tmp_path / "runs", 1)
+
+
+def test_an_empty_part_and_a_shift_of_ratings_are_found(small_run, tmp_path):
+    made = first(small_run, tmp_path / "runs", 2).artifacts
+    tables, split = table_folder.load(made["ExampleGen"].folder)
+    statistics = json.loads((made["StatisticsGen"].folder / "statistics.json").read_text())
+    assert data.find_anomalies(tables, split, statistics) == []
+    log = tables.interactions.copy()
+    log.loc[split.test, "rating"] = 1.0
+    log.loc[split.valid, "rating"] = 1.0
+    log.loc[split.test[0], "rating"] = 2.0
+    shifted = data.find_anomalies(replace(tables, interactions=log), split, statistics)
+    assert [line.split(":")[0] for line in shifted] == ["rating"]
+    statistics["items"]["title"]["missing_share"] = 0.75
+    (line,) = data.find_anomalies(tables, split, statistics)
+    assert line == "items.title: 75% of the cells are missing"
+    empty = Split(split.train, split.valid[:0], split.test, "random", split.digest, False)
+    with pytest.raises(DataError, match="valid part of split 'random' has 0 of 600"):
+        data.find_anomalies(tables, empty, statistics)
+
+
+def test_example_validator_prints_and_keeps_what_it_found(small_run, tmp_path, capsys):
+    made = first(small_run, tmp_path / "runs", 2).artifacts
+    path = made["StatisticsGen"].folder / "statistics.json"
+    body = json.loads(path.read_text())
+    body["interactions"]["rating"]["mean"] = 0.0
+    path.write_text(json.dumps(body))
+    inputs = {name: artifact.folder for name, artifact in made.items()}
+    output = tmp_path / "output"
+    output.mkdir()
+    config = load_config(small_run)
+    data.example_validator(Context(config, inputs, output, tmp_path, tmp_path))
+    (kept,) = json.loads((output / "anomalies.json").read_text())
+    assert kept.startswith("rating: mean 0.000 in train")
+    assert f"anomaly: {kept}" in capsys.readouterr().out
