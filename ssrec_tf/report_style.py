@@ -48,7 +48,8 @@ tbody tr:last-child td { border-bottom: 0; }
 tr.own td { background: color-mix(in srgb, var(--s0) 8%, transparent); }
 td b { font-weight: 700; }
 td small { display: block; color: var(--soft); font-size: .72rem; }
-th:first-child, td:first-child { padding-left: .9rem; } th:last-child, td:last-child { padding-right: .9rem; }
+th:first-child, td:first-child { padding-left: .9rem; }
+th:last-child, td:last-child { padding-right: .9rem; }
 figure { margin: 0; }
 svg { display: block; width: 100%; height: auto; max-width: 30rem; }
 svg text { font-size: 11px; fill: var(--soft); }
