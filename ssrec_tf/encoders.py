@@ -152,11 +152,10 @@ def _backbone(sizes: dict[str, int], vocabulary_size: int, dropout: float) -> An
 def _copy_weights(source: Any, target: Any, words: int) -> None:
     """Copy all weights; of the token embedding the first `words` rows, the rest drawn."""
     rng = np.random.default_rng(0)
-    loaded = {weight.path.split("/", 1)[-1]: weight for weight in source.weights}
-    for weight in target.weights:
-        value = keras.ops.convert_to_numpy(loaded[weight.path.split("/", 1)[-1]])
-        if value.shape != tuple(weight.shape):
-            extra = (weight.shape[0] - words, weight.shape[1])
+    for old, new in zip(source.weights, target.weights, strict=True):
+        value = keras.ops.convert_to_numpy(old)
+        if old.path.startswith("token_embedding/") and value.shape[0] != new.shape[0]:
+            extra = (new.shape[0] - words, value.shape[1])
             fresh = rng.normal(0.0, value[:words].std(), extra).astype(value.dtype)
             value = np.concatenate([value[:words], fresh])
-        weight.assign(value)
+        new.assign(value)

@@ -15,14 +15,17 @@ from ssrec_tf.text_table import TextTable
 TEMPLATE = TextConfig(item_template="{title}. {genre}", vocabulary_size=300)
 
 
-def planted_tables(users=40, items=30, events=16, seed=0, ratings=True):
-    """Ratings 5 or 4 where tastes meet, 1 or 2 where they do not; times ascend."""
+def planted_tables(users=40, items=30, events=16, seed=0, ratings=True, taste=True):
+    """Ratings 5 or 4 where tastes meet, 1 or 2 where they do not; times ascend.
+
+    Without `taste` everyone loves comedies.
+    """
     rng = np.random.default_rng(seed)
     genres = np.array(["comedy", "horror"])
     rows = []
     for user in range(users):
         for item in rng.permutation(items)[:events]:
-            liked = user % 2 == item % 2
+            liked = (user * taste) % 2 == item % 2
             rating = float(rng.integers(4, 6) if liked else rng.integers(1, 3))
             rows.append((f"u{user:02d}", f"i{item:02d}", len(rows), rating, int(liked)))
     names = ["user", "item", "time", "rating", "click"]

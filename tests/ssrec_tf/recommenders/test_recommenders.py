@@ -1,0 +1,186 @@
+"""Both readings: losses by hand, candidates that do not see each other, a planted taste."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssrec_tf import learning, weights
+from ssrec_tf.batching import train_batches
+from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
+from ssrec_tf.errors import ConfigError, DataError
+from ssrec_tf.scoring import rank_part, render_pairs, score_part, score_rows
+from ssrec_tf.statistics import LabelStatistics
+from tests.ssrec_tf.conftest import World
+
+CONFIG = TrainConfig(
+    loop=LoopConfig(steps=120, batch_size=8, evaluate_every=40, checkpoint_every=40, seed=2),
+    optimizer=OptimizerConfig(learning_rate=5e-3, warmup_steps=5, weight_decay=0.01),
+    max_history=16,
+    max_targets=8,
+    width=32,
+    joint_length=96,
+)
+
+
+def build(world, reading="two_level", **changes):
+    config = replace(CONFIG, reading=reading, **changes)
+    encoder = learning.create_encoder(EncoderConfig(dropout=0.0), world.text, seed=1)
+    statistics = LabelStatistics.of(world.tables, world.split.train)
+    model = learning.make_recommender(encoder, world.text, statistics, config)
+    if reading == "two_level":
+        model.encoder.trainable = False
+        model.store_items()
+    return model
+
+
+def batch_of(world, past_only=False):
+    sizes = learning.batch_config(CONFIG, past_only=past_only)
+    return next(iter(train_batches(world.examples, sizes, seed=1)))[1]
+
+
+@pytest.mark.parametrize("reading", ["two_level", "joint"])
+def test_losses_by_hand(world, reading):
+    model, batch = build(world, reading), batch_of(world)
+    losses = model.losses_of(batch, seed=tf.constant([1, 2], tf.int64), training=False)
+    scores = model.scores_of(batch)
+    truth = batch["target_ratings"].numpy()
+    there = ~np.isnan(truth)
+    error = (scores.rating.numpy()[there] - truth[there]) / model.statistics.deviation
+    assert float(losses["rating_loss"]) == pytest.approx(np.mean(error**2), rel=1e-4)
+    share = 1 / (1 + np.exp(-scores.click_logit.numpy()[there].astype(np.float64)))
+    label = batch["target_clicks"].numpy()[there]
+    entropy = -np.mean(label * np.log(share) + (1 - label) * np.log(1 - share))
+    assert float(losses["click_loss"]) == pytest.approx(entropy, rel=1e-4)
+
+
+@pytest.mark.parametrize("reading", ["two_level", "joint"])
+def test_a_candidate_scores_alone_as_in_company(world, reading):
+    model, batch = build(world, reading), dict(batch_of(world))
+    together = model.scores_of(batch).rating.numpy()
+    for place in (0, 3):
+        single = {
+            name: value[:, place : place + 1] if name.startswith("target_") else value
+            for name, value in batch.items()
+        }
+        alone = model.scores_of(single).rating.numpy()[:, 0]
+        assert np.abs(alone - together[:, place]).max() < 1e-4
+
+
+def test_padding_of_the_history_changes_nothing(world):
+    model, batch = build(world), dict(batch_of(world))
+    before = model.scores_of(batch).rating.numpy()
+    wide = {"history_items": 0, "history_ratings": np.nan}
+    for name, value in wide.items():
+        batch[name] = tf.pad(batch[name], [[0, 0], [0, 5]], constant_values=value)
+    assert np.abs(model.scores_of(batch).rating.numpy() - before).max() < 1e-5
+
+
+def test_a_heads_weight_of_zero_switches_it_off(world):
+    batch, seed = batch_of(world), tf.constant([1, 2], tf.int64)
+    for off, left in (("rating_weight", "click_loss"), ("click_weight", "rating_loss")):
+        changes = {"rating_weight": 1.0, "click_weight": 1.0, "next_item_weight": 0.0, off: 0.0}
+        losses = build(world, **changes).losses_of(batch, seed=seed, training=False)
+        assert float(losses["loss"]) == pytest.approx(float(losses[left]), rel=1e-6)
+
+
+def fitted(world, folder, reading, **changes):
+    model = build(world, reading, dropout=0.0, **changes)
+    learning.fit(model, world.examples, past_only=False, workdir=folder)
+    sizes = learning.batch_config(model.config, past_only=False)
+    scores = score_part(model, world.examples, "valid", sizes, world.split.valid)
+    truth = world.tables.interactions.loc[world.split.valid]
+    rmse = np.sqrt(np.mean((scores.rating - truth["rating"]) ** 2))
+    assert scores.rating.min() >= 1.0
+    assert scores.rating.max() <= 5.0
+    return rmse / truth["rating"].std(), scores.click, truth["click"].to_numpy()
+
+
+def test_the_planted_taste_is_learnt(world, tmp_path):
+    share, click, liked = fitted(world, tmp_path, "two_level")
+    # Knowing the taste leaves 0.5 of a star; not knowing it leaves the whole spread.
+    assert share < 0.65
+    assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
+
+
+def test_the_joint_reading_learns_what_the_candidate_says(tmp_path):
+    # Taste takes a Transformer without pretraining thousands of steps; a genre that all
+    # love takes a few.
+    share, click, liked = fitted(
+        World(tmp_path, taste=False),
+        tmp_path / "work",
+        "joint",
+        loop=replace(CONFIG.loop, steps=60, evaluate_every=20),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=10, weight_decay=0.01),
+        joint_length=40,
+    )
+    assert share < 0.65
+    assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
+
+
+def test_training_the_encoder_changes_it_and_stores_anew(world, tmp_path):
+    model = build(world, encoder_steps=4, loop=replace(CONFIG.loop, steps=4, evaluate_every=2))
+    before = model.encoder.token_embedding.embeddings.numpy().copy()
+    stored = model.stored.numpy().copy()
+    learning.fit(model, world.examples, past_only=False, workdir=tmp_path)
+    assert not np.array_equal(before, model.encoder.token_embedding.embeddings.numpy())
+    assert not np.array_equal(stored, model.stored.numpy())
+    assert (tmp_path / "tensorboard" / "tensors.tsv").exists()
+    lines = (tmp_path / "tensorboard" / "metadata.tsv").read_text().splitlines()
+    assert lines[1] == "i00\tfilm number 0. comedy"
+
+
+def test_next_item_on_an_implicit_log_beats_chance(implicit_world, tmp_path):
+    loop = replace(CONFIG.loop, steps=150, evaluate_every=50)
+    model = build(implicit_world, next_item_weight=1.0, loop=loop)
+    assert not model.statistics.has_rating
+    learning.fit(model, implicit_world.examples, past_only=True, workdir=tmp_path)
+    sizes = learning.batch_config(model.config, past_only=True)
+    users = np.arange(1, 41)
+    ranking = rank_part(model, implicit_world.examples, "test", sizes, users)
+    assert ranking.shape == (40, 30)
+    # Users of one kind take items of one kind only.
+    own = [ranking[u, u % 2 :: 2].mean() - ranking[u, 1 - u % 2 :: 2].mean() for u in range(40)]
+    assert np.mean(np.array(own) > 0) > 0.9
+    scores = score_part(model, implicit_world.examples, "test", sizes, implicit_world.split.test)
+    assert scores.rating is None
+    assert scores.click is None
+
+
+def test_scores_come_in_the_order_of_the_rows(world):
+    model = build(world)
+    sizes = learning.batch_config(model.config, past_only=False)
+    rows = world.split.test
+    rating, click = score_rows(model, world.examples, "test", sizes, rows)
+    back, _ = score_rows(model, world.examples, "test", sizes, rows[::-1])
+    assert np.array_equal(rating, back[::-1])
+    assert rating.shape == click.shape == rows.shape
+
+
+def test_pairs_are_rendered_from_train_rows_only(world):
+    rows = world.split.valid[:3]
+    behaviours, items = render_pairs(world.text, world.tables, world.split, rows)
+    log = world.tables.interactions
+    for text, item, row in zip(behaviours, items, rows, strict=True):
+        train = log.loc[world.split.train]
+        own = train[train["user"] == log.loc[row, "user"]]
+        assert len(text.splitlines()) == len(own)
+        assert item not in text
+
+
+def test_weights_round_trip_and_mismatch(world, tmp_path):
+    model, other = build(world), build(world)
+    other.id_bias.assign(tf.ones_like(other.id_bias))
+    weights.save(model, tmp_path / "w.npz")
+    weights.load(other, tmp_path / "w.npz")
+    assert np.array_equal(other.id_bias, model.id_bias)
+    with pytest.raises(DataError, match="variables but the model"):
+        weights.load(model.encoder.backbone, tmp_path / "w.npz")
+    with pytest.raises(DataError, match="variable 0"):
+        weights.load(build(world, width=16), tmp_path / "w.npz")
+
+
+def test_an_unknown_reading_is_named(world):
+    with pytest.raises(ConfigError, match="train.reading='three'"):
+        build(world, "three")
