@@ -97,14 +97,15 @@ def components() -> tuple[Component, ...]:
             modelling.trainer,
             ("ExampleGen", "Transform", "Pretrainer"),
             settings=_share("name", "encoder", "pretrain.loop.seed", "train"),
-            code=(*_ENCODER, *_HEADS),
+            # The SavedModel holds the renderer's and the tokenizer's graph.
+            code=(*_TEXT, *_ENCODER, *_HEADS),
         ),
         Component(
             "Evaluator",
             modelling.evaluator,
             ("ExampleGen", "Transform", "Pretrainer", "Trainer"),
             settings=_share("encoder", "pretrain.loop.seed", "train", "evaluate"),
-            code=(*_ENCODER, *_HEADS, *_EVALUATION),
+            code=(*_TEXT, *_ENCODER, *_HEADS, *_EVALUATION),
         ),
         Component(
             "InfraValidator",

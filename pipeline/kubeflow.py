@@ -237,5 +237,6 @@ def compile_pipeline(path: Path, output: Path, *, accelerator: Accelerator | Non
 def run_locally(path: Path, root: Path, *, last: str = "Pusher") -> Any:
     """Run the Kubeflow steps as processes of this machine and this environment."""
     built = build_pipeline(path, last=last)
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    runner = local.SubprocessRunner(use_venv=False)
+    local.init(runner=runner, pipeline_root=str(root), enable_caching=True)
     return built()

@@ -86,3 +86,21 @@ def test_a_local_run_gives_what_the_executors_give(small_run, tmp_path, monkeypa
     assert len(split.train) == 480
     for name in ("statistics.json", "anomalies.json"):
         assert len(list((tmp_path / "kfp").rglob(name))) == 1
+
+
+@pytest.mark.slow
+def test_a_local_rerun_is_cached_until_a_file_changes(small_run, tmp_path, monkeypatch):
+    root = str(Path(__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
+    sizes = []
+    for rows in ("", "", "u1,f1,5,99999\n"):
+        with (small_run.parent / "log.csv").open("a") as file:
+            file.write(rows)
+        kubeflow.run_locally(small_run, tmp_path / "kfp", last="ExampleGen")
+        found = {
+            path
+            for path in (tmp_path / "kfp").rglob("tables.json")
+            if ".kfp_cache" not in str(path)
+        }
+        sizes.append(sorted(len(table_folder.load(path.parent)[0].interactions) for path in found))
+    assert sizes == [[600], [600], [600, 601]]
