@@ -1,0 +1,136 @@
+"""`PredictionService` and `ModelService` over gRPC, as tensorflow-serving-api defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+import grpc
+import tensorflow as tf
+from google.protobuf import any_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.errors import InvalidArgument, ServingError
+from serving.servable import DEFAULT_SIGNATURE, Servable
+from serving.versions import Versions
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_WORKERS = 8
+
+
+def start(versions: Versions, address: str) -> grpc.Server | None:
+    """Start a server on `address`; nothing where the port is taken."""
+    server = grpc.server(
+        futures.ThreadPoolExecutor(_WORKERS),
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        _PredictionService(versions), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(versions), server)
+    try:
+        if server.add_insecure_port(address) == 0:
+            return None
+    except RuntimeError:
+        return None
+    server.start()
+    return server
+
+
+def _find(versions: Versions, spec: Any) -> Servable:
+    """The servable of a ModelSpec."""
+    version = spec.version.value if spec.HasField("version") else None
+    return versions.get(spec.name, version, spec.version_label or None)
+
+
+def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
+    """Do the work; an error becomes a status with its message."""
+    try:
+        return work()
+    except ServingError as error:
+        context.abort(error.code, str(error))
+
+
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the rest is UNIMPLEMENTED, as the base class says."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Run a signature on the request's tensors."""
+        return _answer(context, lambda: self._predict(request))
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Say what signatures there are."""
+        return _answer(context, lambda: self._metadata(request))
+
+    def _predict(self, request: Any) -> Any:
+        servable = _find(self._versions, request.model_spec)
+        try:
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(f"a tensor cannot be read: {error}") from None
+        name = request.model_spec.signature_name
+        outputs = servable.run(name, inputs, list(request.output_filter))
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = servable.version
+        response.model_spec.signature_name = name or DEFAULT_SIGNATURE
+        for key, value in outputs.items():
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+        return response
+
+    def _metadata(self, request: Any) -> Any:
+        if list(request.metadata_field) != ["signature_def"]:
+            raise InvalidArgument(
+                f"Metadata field {list(request.metadata_field)} is not supported; "
+                "ask for signature_def"
+            )
+        servable = _find(self._versions, request.model_spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = servable.version
+        packed = any_pb2.Any()
+        packed.Pack(signature_map(servable))
+        response.metadata["signature_def"].CopyFrom(packed)
+        return response
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Say which version is available."""
+        return _answer(context, lambda: status_of(_find(self._versions, request.model_spec)))
+
+
+def signature_map(servable: Servable) -> Any:
+    """All signatures as a SignatureDefMap."""
+    body = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in servable.signatures.items():
+        body.signature_def[name].CopyFrom(signature)
+    return body
+
+
+def status_of(servable: Servable) -> Any:
+    """A GetModelStatusResponse for a version that is served."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    entry = response.model_version_status.add()
+    entry.version = servable.version
+    entry.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    return response

@@ -1,0 +1,162 @@
+"""TensorFlow Serving's JSON: requests in rows or columns to arrays, outputs back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import InvalidArgument
+from serving.servable import Servable
+
+
+def parse_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.ndarray], bool]:
+    """Read a predict request.
+
+    Args:
+        body: JSON with `instances` (rows) or `inputs` (columns), maybe `signature_name`.
+        servable: whose signature gives names and types.
+
+    Returns:
+        The signature's name, arrays by input name, and whether the answer is in rows.
+
+    Raises:
+        InvalidArgument: names what is wrong.
+    """
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"JSON Parse error: {error}") from None
+    if not isinstance(request, dict):
+        raise InvalidArgument("JSON Parse error: the request must be an object")
+    name = request.get("signature_name", "")
+    if not isinstance(name, str):
+        raise InvalidArgument("JSON Value: signature_name must be a string")
+    rows, columns = request.get("instances"), request.get("inputs")
+    if (rows is None) == (columns is None):
+        raise InvalidArgument('Missing "instances" or "inputs" key; give one of the two')
+    inputs = servable.signature(name).inputs
+    values = _by_column(rows, inputs) if columns is None else _named(columns, inputs)
+    unknown = set(values) - set(inputs)
+    if unknown:
+        raise InvalidArgument(f"JSON object has unexpected key(s): {', '.join(sorted(unknown))}")
+    arrays = {key: _array(key, value, inputs[key]) for key, value in values.items()}
+    return name, arrays, columns is None
+
+
+def format_response(outputs: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
+    """Write outputs as `predictions` (rows) or `outputs` (columns).
+
+    Raises:
+        InvalidArgument: rows are asked for, but the outputs do not share a first dimension.
+    """
+    plain = {key: _plain(key, value) for key, value in outputs.items()}
+    if not in_rows:
+        body = next(iter(plain.values())) if len(plain) == 1 else plain
+        return json.dumps({"outputs": body}, indent=1)
+    sizes = {np.asarray(value).shape[:1] for value in outputs.values()}
+    if len(sizes) != 1 or () in sizes:
+        raise InvalidArgument(
+            'outputs have no common first dimension; ask with "inputs" instead of "instances"'
+        )
+    if len(plain) == 1:
+        rows: list[Any] = next(iter(plain.values()))
+    else:
+        rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    return json.dumps({"predictions": rows}, indent=1)
+
+
+def _by_column(rows: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a list of rows into columns; a row of a single input may stand without its name."""
+    if not isinstance(rows, list) or not rows:
+        raise InvalidArgument('JSON Value: "instances" must be a list with at least one row')
+    if all(isinstance(row, dict) and set(row) != {"b64"} for row in rows):
+        names = set(rows[0])
+        for place, row in enumerate(rows):
+            if set(row) != names:
+                raise InvalidArgument(
+                    f"Failed to process element: {place} of 'instances' list; its keys "
+                    f"{sorted(row)} are not {sorted(names)}"
+                )
+        return {name: [row[name] for row in rows] for name in names}
+    if len(inputs) != 1:
+        raise InvalidArgument(
+            f"rows must be objects with the keys {sorted(inputs)}, since there are several inputs"
+        )
+    return {next(iter(inputs)): rows}
+
+
+def _named(columns: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(columns, dict) and set(columns) != {"b64"}:
+        return columns
+    if len(inputs) != 1:
+        raise InvalidArgument(f'"inputs" must be an object with the keys {sorted(inputs)}')
+    return {next(iter(inputs)): columns}
+
+
+def _array(key: str, value: Any, info: Any) -> np.ndarray:
+    """A JSON value as an array of the signature's type."""
+    dtype = tf.as_dtype(info.dtype)
+    try:
+        if dtype == tf.string:
+            return np.array(_strings(key, value), dtype=object)
+        array = np.array(_numbers(key, value))
+        if array.dtype == object:
+            raise ValueError("lists of unequal length")
+        if dtype.is_integer and array.size and not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"{array.ravel()[0]!r} is not an integer")
+        return array.astype(dtype.as_numpy_dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidArgument(f"JSON Value for {key} is not {dtype.name}: {error}") from None
+
+
+def _strings(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        parts = [_strings(key, part) for part in value]
+        if len({np.shape(part) for part in parts}) > 1:
+            raise ValueError("lists of unequal length")
+        return parts
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"b64: {error}") from None
+    raise ValueError(f"{json.dumps(value)[:60]} is not a string")
+
+
+def _numbers(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(key, part) for part in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{json.dumps(value)[:60]} is not a number")
+    return value
+
+
+def _plain(key: str, value: np.ndarray) -> Any:
+    """An output as JSON: bytes as text, or base64 where the name ends in `_bytes`."""
+    if value.dtype != object:
+        # A float32 is written in its own shortest form, not in float64's.
+        return json.loads(json.dumps(value.tolist() if value.dtype != np.float32 else _short(value)))
+    flat = [_text(key, part) for part in value.ravel()]
+    if value.ndim == 0:
+        return flat[0]
+    boxed = np.empty(value.size, dtype=object)
+    boxed[:] = flat
+    return boxed.reshape(value.shape).tolist()
+
+
+def _short(value: np.ndarray) -> Any:
+    return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape).tolist()
+
+
+def _text(key: str, value: bytes) -> Any:
+    if key.endswith("_bytes"):
+        return {"b64": base64.b64encode(value).decode()}
+    return value.decode("utf-8", "replace")

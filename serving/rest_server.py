@@ -1,0 +1,107 @@
+"""TensorFlow Serving's REST paths: predict, status and metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from google.protobuf import json_format
+
+from serving.errors import InvalidArgument, NotFound, ServingError
+from serving.grpc_server import signature_map, status_of
+from serving.json_tensors import format_response, parse_request
+from serving.servable import Servable
+from serving.versions import Versions
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_PATH = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"(?::(?P<verb>\w+)|/(?P<metadata>metadata))?"
+)
+
+
+def start(versions: Versions, host: str, port: int) -> ThreadingHTTPServer | None:
+    """Start a server in a thread; nothing where the port is taken."""
+    handler = type("Handler", (_Handler,), {"versions": versions})
+    try:
+        server = _Server((host, port), handler)
+    except OSError:
+        return None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request; every error is `{"error": ...}` with its status."""
+
+    versions: Versions
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Status and metadata."""
+        self._respond(self._get)
+
+    def do_POST(self) -> None:  # noqa: N802
+        """Predict."""
+        self._respond(self._post)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing: a request's text must not reach a log."""
+
+    def _respond(self, work: Any) -> None:
+        try:
+            status, text = 200, work()
+        except ServingError as error:
+            status, text = error.http, json.dumps({"error": str(error)})
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _get(self) -> str:
+        match, servable = self._route()
+        if match["verb"]:
+            raise InvalidArgument(f"Malformed request: GET {self.path}")
+        if not match["metadata"]:
+            return str(json_format.MessageToJson(status_of(servable)))
+        signatures = json_format.MessageToDict(signature_map(servable))
+        spec = {"name": match["name"], "signature_name": "", "version": str(servable.version)}
+        kind = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+        body = {"model_spec": spec, "metadata": {"signature_def": {"@type": kind, **signatures}}}
+        return json.dumps(body, indent=1)
+
+    def _post(self) -> str:
+        body = self._body()
+        match, servable = self._route()
+        if match["verb"] != "predict":
+            raise InvalidArgument(f"Malformed request: POST {self.path}")
+        name, inputs, in_rows = parse_request(body, servable)
+        return format_response(servable.run(name, inputs), in_rows=in_rows)
+
+    def _route(self) -> tuple[re.Match[str], Servable]:
+        match = _PATH.fullmatch(self.path.partition("?")[0])
+        if match is None:
+            raise NotFound(f"Malformed request: {self.command} {self.path}")
+        version = int(match["version"]) if match["version"] else None
+        return match, self.versions.get(match["name"], version, match["label"])
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            self.close_connection = True
+            raise InvalidArgument(
+                f"Content-Length is {length or 'missing'}; send 0 to {MAX_BODY_BYTES} bytes"
+            )
+        return self.rfile.read(int(length))

@@ -1,0 +1,104 @@
+"""One version of a SavedModel, loaded into a session as TensorFlow Serving loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import InvalidArgument, ServingError
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class Servable:
+    """A loaded version; safe to be called from many threads."""
+
+    def __init__(self, folder: Path, version: int) -> None:
+        """Load the graph with the tag `serve`, restore its variables, run its init op.
+
+        Raises:
+            ServingError: the folder holds no SavedModel that a session can load.
+        """
+        self.version = version
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        try:
+            with self.session.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            self.session.close()
+            first = str(error).splitlines()[0]
+            raise ServingError(f"{folder} cannot be loaded: {first}") from None
+        self.signatures = {
+            name: signature
+            for name, signature in meta.signature_def.items()
+            if signature.method_name or signature.inputs
+        }
+
+    def signature(self, name: str) -> Any:
+        """The SignatureDef of that name; "" is `serving_default`.
+
+        Raises:
+            InvalidArgument: there is none.
+        """
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
+            raise InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
+        return self.signatures[name]
+
+    def run(
+        self, name: str, inputs: Mapping[str, np.ndarray], outputs: list[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Run a signature.
+
+        Args:
+            name: of the signature.
+            inputs: arrays by input name; strings as object arrays of bytes.
+            outputs: names wanted, all when empty.
+
+        Raises:
+            InvalidArgument: a name, type or shape that the signature does not have, or
+                values that the graph refuses.
+        """
+        signature = self.signature(name)
+        missing = sorted(set(signature.inputs) - set(inputs))
+        unknown = sorted(set(inputs) - set(signature.inputs))
+        if missing or unknown:
+            raise InvalidArgument(
+                f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
+                f"len({{{','.join(sorted(inputs))}}})!=len({{{','.join(sorted(signature.inputs))}}})."
+                f" Sent extra: {{{','.join(unknown)}}}. Missing but required: "
+                f"{{{','.join(missing)}}}."
+            )
+        feed = {info.name: _checked(key, info, inputs[key]) for key, info in signature.inputs.items()}
+        wanted = list(outputs or signature.outputs)
+        for key in wanted:
+            if key not in signature.outputs:
+                raise InvalidArgument(f"output tensor alias not found in signature: {key}")
+        fetches = {key: signature.outputs[key].name for key in wanted}
+        try:
+            answer: dict[str, np.ndarray] = self.session.run(fetches, feed)
+        except (tf.errors.InvalidArgumentError, ValueError) as error:
+            raise InvalidArgument(str(error).splitlines()[0]) from None
+        return {key: np.asarray(value) for key, value in answer.items()}
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session.close()
+
+
+def _checked(key: str, info: Any, value: np.ndarray) -> np.ndarray:
+    """Compare an input's type and shape with the signature's."""
+    dtype = tf.as_dtype(info.dtype)
+    sent = tf.as_dtype(value.dtype)
+    if sent != dtype:
+        raise InvalidArgument(
+            f"Expected {key} to be {dtype.name} but it is {sent.name}; send {dtype.name}"
+        )
+    shape = tf.TensorShape(info.tensor_shape)
+    if not shape.is_compatible_with(value.shape):
+        raise InvalidArgument(f"Tensor {key} has shape {list(value.shape)}, expected {shape}")
+    return value
