@@ -108,11 +108,9 @@ class Report:
 
     def metric_name(self, metric: str) -> str:
         """Return a metric's full name: with its cutoff, where it has one."""
-        if metric.endswith("@k"):
-            metric = metric[:-2]
-        elif any(metric in found for found in self.models.values()):
-            return metric
-        return f"{metric}@{self.card.k}"
+        names = self.metrics()
+        full = f"{metric.removesuffix('@k')}@{self.card.k}"
+        return full if metric not in names and full in names else metric
 
     def metrics(self) -> tuple[str, ...]:
         """Return the names of all metrics any model has."""
@@ -125,25 +123,22 @@ class Report:
     def table(self) -> str:
         """Return the main figures as aligned text, a model a line, the best marked `*`."""
         names = self.main_metrics()
-        best = {name: self.best(name) for name in names}
-        lines = [["model", *names]]
-        for model, found in self.models.items():
-            cells = [
-                f"{found[name].value:.4f}{'*' if model in best[name] else ' '}"
-                if name in found and not math.isnan(found[name].value)
-                else "- "
-                for name in names
-            ]
-            lines.append([model, *cells])
-        widths = [max(len(line[i].rstrip()) for line in lines) for i in range(len(names) + 1)]
-        texts = []
-        for line in lines:
-            cells = [
-                f"{c.rstrip('* '):>{w}}{'*' if c.endswith('*') else ' '}"
-                for c, w in zip(line[1:], widths[1:], strict=True)
-            ]
-            texts.append("  ".join([f"{line[0]:<{widths[0]}}", *cells]).rstrip())
-        return "\n".join(texts)
+        columns = [["model", *self.models]]
+        for name in names:
+            best = self.best(name)
+            values = (found.get(name, Figure(math.nan)).value for found in self.models.values())
+            marked = zip(self.models, values, strict=True)
+            # Every cell ends in its mark, so that the figures stay aligned.
+            columns.append(
+                [f"{name} "]
+                + ["- " if math.isnan(v) else f"{v:.4f}{' *'[m in best]}" for m, v in marked]
+            )
+        widths = [max(map(len, column)) for column in columns]
+        lines = []
+        for first, *cells in zip(*columns, strict=True):
+            aligned = [f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)]
+            lines.append("  ".join([f"{first:<{widths[0]}}", *aligned]).rstrip())
+        return "\n".join(lines)
 
     def best(self, metric: str) -> frozenset[str]:
         """Return the models no other one beats on a metric, to four digits."""
