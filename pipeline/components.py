@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import data, modelling, publishing
+from pipeline import data, evaluating, modelling, publishing
 from pipeline.runner import Component, Context
 from ssrec_tf.config import RunConfig, from_dict, to_dict
 
@@ -49,6 +49,7 @@ _HEADS = (
     "ssrec_tf/score_saved_model.py",
 )
 _EVALUATION = (
+    "pipeline/evaluating.py",
     "ssrec_tf/evaluation*.py",
     "ssrec_tf/figures.py",
     "ssrec_tf/measuring.py",
@@ -102,7 +103,7 @@ def components() -> tuple[Component, ...]:
         ),
         Component(
             "Evaluator",
-            modelling.evaluator,
+            evaluating.evaluator,
             ("ExampleGen", "Transform", "Pretrainer", "Trainer"),
             settings=_share("encoder", "pretrain.loop.seed", "train", "evaluate"),
             code=(*_TEXT, *_ENCODER, *_HEADS, *_EVALUATION),

@@ -1,12 +1,10 @@
-"""Executors of the model: Pretrainer, Trainer, Evaluator."""
+"""Executors of the model: Pretrainer, Trainer."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +13,11 @@ from ssrec_tf import table_folder
 from ssrec_tf.config import RunConfig
 
 if TYPE_CHECKING:
-    from ssrec_tf.evaluation import Report, Scores
     from ssrec_tf.recommenders import Recommender
     from ssrec_tf.splits import Split
     from ssrec_tf.tables import Tables
 
 _CHECKED_ROWS = 1000
-_SHOWN_USERS = 3
 
 
 def pretrainer(context: Context) -> None:
@@ -54,7 +50,7 @@ def trainer(context: Context) -> None:
 
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
-    model = _build_model(context, tables, split)
+    model = build_model(context, tables, split)
     weights.load(model.encoder.backbone, context.inputs["Pretrainer"] / "encoder.npz")
     examples = context.inputs["Transform"] / "examples"
     state = learning.fit(model, examples, past_only=split.past_only, workdir=context.work)
@@ -75,35 +71,8 @@ def trainer(context: Context) -> None:
     print(f"    SavedModel equals Keras; largest difference: {shown}")
 
 
-def evaluator(context: Context) -> None:
-    """Measure the test part once, beside the baselines; bless or not."""
-    from ssrec_tf.evaluation import evaluate, gate
-    from ssrec_tf.reporting import write_report
-
-    config: RunConfig = context.config
-    tables, split = table_folder.load(context.inputs["ExampleGen"])
-    model = _trained_model(context, tables, split)
-    users = _ranked_users(tables, split)
-    examples = context.inputs["Transform"] / "examples"
-    scores = {"ssrec_tf": _scores(model, tables, split, examples, config, users)}
-    scores |= _baseline_scores(tables, split, users)
-    report = evaluate(tables, split, "test", scores, config.evaluate, ranking_users=users)
-    failures = gate(report, config.evaluate, "ssrec_tf", _last_blessed(context))
-    curves = [
-        row
-        for name in ("Pretrainer", "Trainer")
-        for row in json.loads((context.inputs[name] / "curve.json").read_text())
-    ]
-    shown = _examples(model, tables, users, scores["ssrec_tf"].ranking, split)
-    write_report(context.output, report, curves=curves, examples=shown)
-    body = {"blessed": not failures, "failures": failures}
-    (context.output / "blessing.json").write_text(json.dumps(body, indent=2))
-    (context.output / "table.txt").write_text(report.table())
-    for failure in failures:
-        print(f"    not blessed: {failure}")
-
-
-def _build_model(context: Context, tables: Tables, split: Split) -> Recommender:
+def build_model(context: Context, tables: Tables, split: Split) -> Recommender:
+    """Build the recommender that the configuration names, with fresh weights."""
     from ssrec_tf import learning
     from ssrec_tf.statistics import LabelStatistics
     from ssrec_tf.text_table import TextTable
@@ -115,61 +84,10 @@ def _build_model(context: Context, tables: Tables, split: Split) -> Recommender:
     return learning.make_recommender(encoder, text, statistics, config.train)
 
 
-def _trained_model(context: Context, tables: Tables, split: Split) -> Recommender:
-    from ssrec_tf import weights
-
-    model = _build_model(context, tables, split)
-    weights.load(model, context.inputs["Trainer"] / "model.npz")
-    return model
-
-
 def _keep_logs(context: Context) -> None:
     """Publish the TensorBoard logs and the learning curve beside the weights."""
     shutil.copy(context.work / "curve.json", context.output / "curve.json")
     shutil.copytree(context.work / "tensorboard", context.output / "tensorboard")
-
-
-def _scores(
-    model: Recommender,
-    tables: Tables,
-    split: Split,
-    examples: Path,
-    config: RunConfig,
-    users: np.ndarray,
-) -> Scores:
-    from ssrec_tf import learning
-    from ssrec_tf.recommenders import TwoLevel
-    from ssrec_tf.scoring import rank_part, score_part
-
-    sizes = learning.batch_config(config.train, past_only=split.past_only)
-    scores = score_part(model, examples, "test", sizes, split.test)
-    if not isinstance(model, TwoLevel):
-        return scores
-    refs = 1 + tables.users.index.get_indexer(users)
-    ranking = rank_part(model, examples, "test", sizes, refs)  # [users, items]
-    train = tables.interactions.loc[split.train]
-    train = train[train["user"].isin(users)]
-    rows = {user: row for row, user in enumerate(users)}
-    seen_rows = train["user"].map(rows).to_numpy()
-    ranking[seen_rows, tables.items.index.get_indexer(train["item"])] = -np.inf
-    return replace(scores, ranking=ranking)
-
-
-def _baseline_scores(tables: Tables, split: Split, users: np.ndarray) -> dict[str, Scores]:
-    from ssrec_tf.baselines import BASELINES
-
-    test = tables.interactions.loc[split.test]
-    scores = {}
-    for baseline in BASELINES(tables):
-        baseline.fit(tables, split)
-        pairs = baseline.scores(test["user"].to_numpy(), test["item"].to_numpy())
-        scores[baseline.name] = replace(pairs, ranking=baseline.rank(users))
-    return scores
-
-
-def _ranked_users(tables: Tables, split: Split) -> np.ndarray:
-    """Users of the test part, sorted: those for whom the catalogue is ranked."""
-    return np.asarray(np.sort(tables.interactions.loc[split.test, "user"].unique()))
 
 
 def _raw_rows(
@@ -185,42 +103,3 @@ def _raw_rows(
     behaviours, items = render_pairs(model.text, tables, split, rows)
     expected = {"rating": rating[: len(rows)], "click_probability": click[: len(rows)]}
     return behaviours, items, expected
-
-
-def _last_blessed(context: Context) -> Report | None:
-    """The report of the newest other blessed evaluation of this run."""
-    from ssrec_tf.evaluation import Report
-
-    folders = sorted(
-        context.output.parent.glob("*/blessing.json"), key=lambda path: path.stat().st_mtime
-    )
-    for path in reversed(folders):
-        if not path.parent.name.startswith(".") and json.loads(path.read_text())["blessed"]:
-            return Report.from_dict(json.loads((path.parent / "report.json").read_text()))
-    return None
-
-
-def _examples(
-    model: Recommender, tables: Tables, users: np.ndarray, ranking: Any, split: Split
-) -> list[dict[str, Any]]:
-    """A few users with what they did and what they are recommended."""
-    if ranking is None:
-        return []
-    texts = dict(zip(model.text.item_ids, model.text.item_texts, strict=True))
-    train = tables.interactions.loc[split.train]
-    shown = []
-    for row, user in list(enumerate(users))[:_SHOWN_USERS]:
-        history = train[train["user"] == user].tail(5)
-        best = np.argsort(-ranking[row], kind="stable")[:5]
-        ids = tables.items.index[best]
-        shown.append(
-            {
-                "user": str(user),
-                "history": [texts[item] for item in history["item"]],
-                "recommended": [
-                    {"text": texts[item], "score": float(ranking[row, column])}
-                    for item, column in zip(ids, best, strict=True)
-                ],
-            }
-        )
-    return shown

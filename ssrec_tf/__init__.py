@@ -1,4 +1,4 @@
-"""Self-supervised recommendation on TensorFlow: behaviour and items as text, one BERT, one SavedModel.
+"""Self-supervised recommendation on TensorFlow: behaviour as text, one BERT, one SavedModel.
 
 The files read from the log to the served score: `datasets`, `tables`, `splits`, `rendering`,
 `vocabulary`, `tokenization`, `text_table`, `examples`, `batching`, `masking`, `encoders`,

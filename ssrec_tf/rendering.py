@@ -163,12 +163,13 @@ def _parse_template(template: str, names: list[str], key: str) -> list[Part]:
         inner = re.fullmatch(r"([^{]*)\{(\w+)\}([^{]*)", optional) if optional else None
         if optional and inner is None:
             raise ConfigError(f"{key}: [{optional}] must hold one attribute in braces")
-        part = inner.groups() if inner else ("", name, "")
+        part = (inner[1], inner[2], inner[3]) if inner else ("", name, "")
         if part[1] not in names:
             near = difflib.get_close_matches(part[1], names, n=1)
             hint = f"; did you mean {{{near[0]}}}?" if near else ""
             raise ConfigError(
-                f"{key}: {{{part[1]}}} is no attribute; there are {', '.join(names) or 'none'}{hint}"
+                f"{key}: {{{part[1]}}} is no attribute; there are "
+                f"{', '.join(names) or 'none'}{hint}"
             )
         parts.append(part)
     return parts

@@ -104,7 +104,8 @@ def interval_chart(label: str, rows: Sequence[tuple[str, float, float, float]], 
                 f'y2="{y}"/>'
             )
         if math.isfinite(value):
-            tip = escape(f"{name}: {value:.4f} ({low:.4f} to {high:.4f})")
+            spread = f" ({low:.4f} to {high:.4f})" if math.isfinite(low) else ""
+            tip = escape(f"{name}: {value:.4f}{spread}")
             parts.append(
                 f'<circle class="dot {kind}" cx="{xs(value):.1f}" cy="{y}" r="4.5">'
                 f"<title>{tip}</title></circle>"

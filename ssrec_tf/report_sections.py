@@ -83,16 +83,16 @@ def headline_section(report: Report, model: str) -> str:
         own = ' class="own"' if name == model else ""
         rows.append(f"<tr{own}><td>{escape(name)}</td>{cells}</tr>")
     more = [n for n in report.metrics() if n not in names]
+    drawn = {n: interval_chart(n, _intervals(report, n), model) for n in _first(report)}
+    shown = [n for n, chart in drawn.items() if chart][:_CHARTS]
     charts = "".join(
-        f'<figure class="box"><h3>{escape(n)}, {_direction(n)}</h3>'
-        + interval_chart(n, _intervals(report, n), model)
-        + "</figure>"
-        for n in _first(report)[:_CHARTS]
+        f'<figure class="box"><h3>{escape(n)}, {_direction(n)}</h3>{drawn[n]}</figure>'
+        for n in shown
     )
     table = _table(f"<th>model</th>{head}", rows)
     return section(
         "Against the baselines",
-        f"Small: 95 % intervals from {report.bootstrap:,} resamples of users. Bold: the best. "
+        f"Small: 95 % intervals ({report.bootstrap:,} resamples of users). Bold: the best. "
         "Models are measured on the same rows, so differences can be sure where intervals overlap.",
         f'{table}<div class="grid-of" style="margin-top:1rem">{charts}</div>'
         + (_other_metrics(report, model, more) if more else ""),

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,8 @@ def main(way: str, folder: str, request: str, answer: str) -> None:
     score = by_session(folder) if way == "session" else by_function(folder)
     count, size = (min(32, len(items)), 1) if way == "one_by_one" else (len(items), 64)
     parts = [score(behaviours[part], items[part]) for part in batches(count, size)]
-    np.savez(answer, **{name: np.concatenate([p[name] for p in parts]) for name in _OUTPUTS})
+    columns: dict[str, Any] = {n: np.concatenate([p[n] for p in parts]) for n in _OUTPUTS}
+    np.savez(answer, **columns)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def render_pairs(
     wanted = tables.interactions.loc[rows]
     log = tables.interactions.loc[split.train]
     log = log[log["user"].isin(set(wanted["user"]))]
-    log = log.iloc[np.lexsort((log.index, log["time"] if "time" in log else log.index))]
+    log = log.iloc[np.lexsort((log.index, log.get("time", log.index)))]
     ratings = log["rating"] if "rating" in log else pd.Series(np.nan, index=log.index)
     lines = [
         render_event(item_texts[item], rating)

@@ -6,13 +6,14 @@ twice, so what is served cannot drift from what was trained.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.recommenders import Behaviour, PairScores, Recommender, TwoLevel
-from ssrec_tf.recommenders.two_level import Items, Reading
+from ssrec_tf.recommenders.reading import Items, Reading
 from ssrec_tf.rendering import parse_behaviour
 from ssrec_tf.retrieval_index import brute_force, top_unseen
 from ssrec_tf.tokenization import WordPieceTokenizer
@@ -41,7 +42,7 @@ class ServingGraph(tf.Module):
         """Build lookup tables and the index; `model` is trained, its items are stored."""
         super().__init__(name="ssrec")
         text = model.text
-        self._hidden = lambda: model  # a closure is not tracked
+        self._hidden: Callable[[], Any] = lambda: model  # a closure is not tracked
         self._max_history = max_history
         self._width = text.item_tokens.shape[1]
         self._user_width = text.user_tokens.shape[1]
@@ -189,7 +190,8 @@ class ServingGraph(tf.Module):
         encoded = model.encode_text(tf.gather_nd(tokens, new))  # [new, encoder width]
         vectors = tf.tensor_scatter_nd_update(vectors, new, encoded)
         vectors = tf.reshape(vectors, [shape[0], shape[1], model.encoder.width])
-        return model.items(vectors, items.refs, tf.ones_like(model._known))
+        found: Items = model.items(vectors, items.refs, tf.ones_like(model._known))
+        return found
 
     def _scores(
         self, behaviour: Behaviour, events: ResolvedItems, candidates: ResolvedItems
@@ -197,8 +199,10 @@ class ServingGraph(tf.Module):
         model = self._hidden()
         if isinstance(model, TwoLevel):
             reading: Reading = model.read(behaviour, self._vectors(events))
-            return model.score(reading, self._vectors(candidates))
-        return model(behaviour, candidates.refs, candidates.tokens)
+            scores: PairScores = model.score(reading, self._vectors(candidates))
+        else:
+            scores = model(behaviour, candidates.refs, candidates.tokens)
+        return scores
 
     def _outputs(self, scores: PairScores) -> dict[str, tf.Tensor]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,9 @@ def load(folder: Path) -> tuple[Tables, Split]:
     facts = dict(body["tables"])
     scale = facts.pop("rating_scale")
     counts = tuple(FileCount(**count) for count in facts.pop("counts"))
+    frames: dict[str, Any] = {n: pd.read_parquet(folder / f"{n}.parquet") for n in _FRAMES}
     tables = Tables(
-        **{name: pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES},
+        **frames,
         **{**facts, "warnings": tuple(facts["warnings"])},
         rating_scale=tuple(scale) if scale else None,
         counts=counts,

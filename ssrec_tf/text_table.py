@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ class TextTable:
             user_tokens=tokenize(tokenizer, ["", *users], config.max_user_tokens),
             item_token_ids=_own_tokens(vocabulary, items.index),
             item_counts=np.bincount(
-                1 + items.index.get_indexer(train["item"]), minlength=len(items) + 1
+                1 + items.index.get_indexer(pd.Index(train["item"])), minlength=len(items) + 1
             ),
         )
 
@@ -110,8 +111,8 @@ class TextTable:
         """Read back what `save` wrote."""
         texts = json.loads((folder / "texts.json").read_text())
         with np.load(folder / "tokens.npz") as arrays:
-            tokens = {name: arrays[name] for name in arrays.files}
-        names = {name: tuple(values) for name, values in texts.items()}
+            tokens: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        names: dict[str, Any] = {name: tuple(values) for name, values in texts.items()}
         return cls(vocabulary=Vocabulary.load(folder / "vocabulary"), **names, **tokens)
 
 

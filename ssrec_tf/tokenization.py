@@ -122,9 +122,7 @@ class WordPieceTokenizer(tf.Module):
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(t, tf.TensorShape([None])) for t in (open_words, start, length)]
             )
-            piece = tf.strings.substr(
-                tf.gather(words, open_words), start, length, unit="UTF8_CHAR"
-            )
+            piece = tf.strings.substr(tf.gather(words, open_words), start, length, unit="UTF8_CHAR")
             piece = tf.where(start > 0, "##" + piece, piece)
             ids = self.pieces.lookup(piece)  # [open]
             hit = ids >= 0

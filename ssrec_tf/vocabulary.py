@@ -169,9 +169,7 @@ def train_vocabulary(
     )
 
 
-def load_huggingface(
-    folder: Path, *, items: Sequence[str], ratings: Sequence[float]
-) -> Vocabulary:
+def load_huggingface(folder: Path, *, items: Sequence[str], ratings: Sequence[float]) -> Vocabulary:
     """Take the word pieces of a Hugging Face BERT folder (`vocab.txt` or `tokenizer.json`).
 
     Raises:
@@ -183,7 +181,9 @@ def load_huggingface(
         else:
             body = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
             if body.get("type") != "WordPiece":
-                raise VocabularyError(f"{folder}/tokenizer.json is {body.get('type')}, not WordPiece")
+                raise VocabularyError(
+                    f"{folder}/tokenizer.json is {body.get('type')}, not WordPiece"
+                )
             words = tuple(sorted(body["vocab"], key=body["vocab"].__getitem__))
         settings = folder / "tokenizer_config.json"
         options = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {}

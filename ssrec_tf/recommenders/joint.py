@@ -45,12 +45,14 @@ class Joint(Recommender):
         shape = tf.shape(candidate_tokens)
         batch, targets, width = shape[0], shape[1], shape[2]
         events = self._events(behaviour)
-        repeated = [tf.repeat(x, targets, axis=0) for x in (behaviour.user, events)]
+        user = tf.repeat(behaviour.user, targets, axis=0)  # [batch * targets, user width]
+        events = tf.repeat(events, targets, axis=0)  # [batch * targets, history, 2 + width]
         flat = tf.reshape(candidate_tokens, [batch * targets, width])
         own = tf.reshape(self._own_tokens(candidates), [batch * targets, 1])
         # Padding candidates read as an unknown item: their scores are thrown away.
         candidate = tf.concat([own, flat], axis=1)  # [batch * targets, 1 + item width]
-        sequences = self.assembler.behaviour(*repeated, self.sequence_length(), candidate=candidate)
+        length = self.sequence_length()
+        sequences = self.assembler.behaviour(user, events, length, candidate)
         states, pooled = self.encoder(*sequences, training=training)
         read = tf.concat([states[:, 0], pooled], axis=1)  # [batch * targets, 2 * width]
         out = self.head(self.dropout(read, training=training))  # [batch * targets, 2]
@@ -74,7 +76,8 @@ class Joint(Recommender):
     def _scores(self, batch: Batch, training: bool) -> PairScores:
         targets = batch["target_items"]
         tokens = tf.gather(self._item_tokens, targets)  # [batch, targets, item width]
-        return self(self.behaviour_of(batch), targets, tokens, training=training)
+        scores: PairScores = self(self.behaviour_of(batch), targets, tokens, training=training)
+        return scores
 
     def _events(self, behaviour: Behaviour) -> tf.Tensor:
         """Rating token, own token and words of each event: int32 [batch, history, 2 + width]."""

@@ -13,48 +13,15 @@ References:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
 from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense
+from ssrec_tf.recommenders.reading import HEADS, Items, Reading, attend
 
-_HEADS = 4
 _ENCODE_BATCH = 256
-
-
-class Items(NamedTuple):
-    """Item vectors: `states` float32 [..., width], `bias` float32 [...] in deviations."""
-
-    states: tf.Tensor
-    bias: tf.Tensor
-
-
-class Reading(NamedTuple):
-    """A behaviour read once, for any number of candidates.
-
-    Attributes:
-        keys: float32 [batch, history, width], what a candidate compares itself with.
-        values: float32 [batch, history, width], what it takes.
-        residuals: float32 [batch, history], rating above what the biases say; 0 if none.
-        mask: float32 [batch, history].
-        user: float32 [batch, width], factors of the whole behaviour.
-        bias: float32 [batch], the user's mean above the items' biases.
-        facts: float32 [batch, 3], bias, log count and spread.
-        query: float32 [batch, width], for the next item.
-    """
-
-    keys: tf.Tensor
-    values: tf.Tensor
-    residuals: tf.Tensor
-    mask: tf.Tensor
-    user: tf.Tensor
-    bias: tf.Tensor
-    facts: tf.Tensor
-    query: tf.Tensor
 
 
 class TwoLevel(Recommender):
@@ -99,7 +66,7 @@ class TwoLevel(Recommender):
     def _build_dense(self, width: int) -> None:
         """Name, then build, each dense layer with its input width."""
         encoded, zeros = self.encoder.width, "zeros"
-        feature_width = 5 * width + _HEADS + 5
+        feature_width = 5 * width + HEADS + 5
         plan = {
             "text_projection": (dense(width), encoded),
             "text_bias": (dense(1, use_bias=False, kernel_initializer=zeros), encoded),
@@ -227,7 +194,7 @@ class TwoLevel(Recommender):
     def score(self, reading: Reading, candidates: Items, training: bool = False) -> PairScores:
         """Score candidates [batch, targets] against behaviours read once."""
         states = candidates.states
-        attended, above = self._attend(reading, states)
+        attended, above = attend(reading, self.attention_query(states))
         user = reading.user[:, None, :]  # [batch, 1, width]
         factor = tf.reduce_sum(self.factor_query(states) * user, axis=-1)  # [batch, targets]
         targets = tf.shape(states)[1]
@@ -251,20 +218,6 @@ class TwoLevel(Recommender):
         rating = self.statistics.mean + self.statistics.deviation * level
         click = tf.nn.softplus(self.click_slope) * level + self.logit_of_share() + out[..., 1]
         return PairScores(rating, click)
-
-    def _attend(self, reading: Reading, states: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Candidates look at the history: [batch, targets, width] and [batch, targets, heads]."""
-        query = _heads(self.attention_query(states))  # [batch, heads, targets, head width]
-        keys, values = _heads(reading.keys), _heads(reading.values)
-        logits = tf.matmul(query, keys, transpose_b=True) * (self.config.width / _HEADS) ** -0.5
-        blocked = (reading.mask[:, None, None, :] - 1.0) * 1e9
-        weights = tf.nn.softmax(logits + blocked, axis=-1)  # [batch, heads, targets, history]
-        weights *= reading.mask[:, None, None, :]  # an empty history gives nothing
-        taken = tf.transpose(tf.matmul(weights, values), [0, 2, 1, 3])
-        shape = tf.shape(taken)  # [batch, targets, heads, head width]
-        attended = tf.reshape(taken, [shape[0], shape[1], self.config.width])
-        above = tf.einsum("bkth,bh->btk", weights, reading.residuals)
-        return attended, above
 
     # Batches
 
@@ -343,9 +296,3 @@ class TwoLevel(Recommender):
 
 def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.05)
-
-
-def _heads(x: tf.Tensor) -> tf.Tensor:
-    shape = tf.shape(x)
-    x = tf.reshape(x, [shape[0], shape[1], _HEADS, x.shape[-1] // _HEADS])  # [b, n, heads, d]
-    return tf.transpose(x, [0, 2, 1, 3])  # [batch, heads, n, head width]

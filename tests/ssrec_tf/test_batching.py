@@ -15,7 +15,9 @@ def take(world, count, *, seed=1, start=0, config=SIZES):
 
 
 def same(left, right):
-    return all(np.array_equal(left[k], right[k], equal_nan=k.endswith(("ratings", "clicks"))) for k in left)
+    return all(
+        np.array_equal(left[k], right[k], equal_nan=k.endswith(("ratings", "clicks"))) for k in left
+    )
 
 
 def test_a_resumed_stream_goes_on_where_it_was(world):
@@ -74,7 +76,9 @@ def test_evaluation_gives_every_row_once_beside_the_newest_history(world):
     for batch in evaluation_batches(world.examples, "valid", config):
         wanted = batch["target_rows"].numpy()
         rows += wanted[wanted >= 0].tolist()
-        for user, history in zip(batch["user"].numpy(), batch["history_items"].numpy(), strict=True):
+        for user, history in zip(
+            batch["user"].numpy(), batch["history_items"].numpy(), strict=True
+        ):
             assert [items[i - 1] for i in history if i] == newest[users[user - 1]]
     assert sorted(rows) == world.split.valid.tolist()
 

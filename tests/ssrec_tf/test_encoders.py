@@ -99,7 +99,7 @@ def test_padding_changes_nothing(vocabulary):
 
 
 def test_wrong_input_is_named(vocabulary, tmp_path):
-    with pytest.raises(ConfigError, match="encoder.size='huge' must be one of tiny"):
+    with pytest.raises(ConfigError, match=r"encoder\.size='huge' must be one of tiny"):
         Encoder.create(EncoderConfig(size="huge"), vocabulary)
     with pytest.raises(ConfigError, match=r"no readable config\.json"):
         Encoder.create(EncoderConfig(huggingface=str(tmp_path)), vocabulary)

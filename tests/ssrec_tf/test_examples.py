@@ -23,7 +23,9 @@ def records(folder, part):
 
 def test_every_row_once_with_its_own_values(world):
     for part in ("valid", "test"):
-        rows = sorted(row for record in records(world.examples, part) for row in record["target_rows"])
+        rows = sorted(
+            row for record in records(world.examples, part) for row in record["target_rows"]
+        )
         assert rows == getattr(world.split, part).tolist()
     log = world.tables.interactions
     items, users = world.tables.items.index, world.tables.users.index

@@ -1,5 +1,6 @@
 """Each figure against scikit-learn, against a count of all pairs, or worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_auc_of_one_class_is_nan():
 def test_gauc_weights_users_by_rows_and_leaves_out_single_class_ones():
     parts = []
     for user in range(40):
-        own = USER == user
+        own = user == USER
         if 0 < CLICK[own].sum() < own.sum():
             parts.append((reference.roc_auc_score(CLICK[own], SCORE[own]), own.sum()))
     wanted = sum(auc * rows for auc, rows in parts) / sum(rows for _, rows in parts)
@@ -88,8 +89,8 @@ def test_calibration_by_hand():
 def test_calibration_error_with_fifteen_bins():
     edges = np.linspace(0, 1, 16)
     wanted = 0.0
-    for low, high in zip(edges, edges[1:], strict=False):
-        own = (SCORE >= low) & ((SCORE < high) | (high == 1))
+    for low, high in itertools.pairwise(edges):
+        own = (low <= SCORE) & ((high > SCORE) | (high == 1))
         if own.any():
             wanted += own.mean() * abs(SCORE[own].mean() - CLICK[own].mean())
     assert metrics.expected_calibration_error(CLICK, SCORE) == pytest.approx(wanted)

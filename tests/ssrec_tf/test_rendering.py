@@ -130,7 +130,11 @@ def test_the_newest_are_kept_and_the_rest_padded():
 
 
 def test_odd_input_survives():
-    texts = ["\r\n\r\n  rated 4:   Toy \t Story \r\n\nuser: a\nuser: b", "rated x: y", "z" * 100_000]
+    texts = [
+        "\r\n\r\n  rated 4:   Toy \t Story \r\n\nuser: a\nuser: b",
+        "rated x: y",
+        "z" * 100_000,
+    ]
     user, items, ratings, _ = parsed(texts)
     assert user == ["a", "", ""]
     assert items[0][0] == "Toy Story"

@@ -13,7 +13,7 @@ EVIL = "<script>&\"'"
 
 
 def parsed(chart: str) -> ET.Element:
-    return ET.fromstring(f"<div>{chart}</div>")
+    return ET.fromstring(f"<div>{chart}</div>")  # noqa: S314 (our own output)
 
 
 def points(chart: str, line: int = 0) -> list[tuple[float, float]]:

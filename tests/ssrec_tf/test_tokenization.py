@@ -37,7 +37,15 @@ RANGES = {
 
 def generated(count, seed):
     rng = random.Random(seed)
-    texts = ["", "   ", "[MASK] [SEP] [ITEM] [PAD]", "a" * 100, "a" * 101, "👨‍👩‍👧 family", "\x00\ufffd"]
+    texts = [
+        "",
+        "   ",
+        "[MASK] [SEP] [ITEM] [PAD]",
+        "a" * 100,
+        "a" * 101,
+        "👨‍👩‍👧 family",
+        "\x00\ufffd",
+    ]
     while len(texts) < count:
         text = ""
         for _ in range(rng.randint(0, 8)):

@@ -55,7 +55,9 @@ def test_loss_is_the_mean_cross_entropy_of_the_hidden(objective, batch):
     log_share = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     ids, weights = masked.mask_ids.numpy(), masked.mask_weights.numpy()
     picked = np.take_along_axis(log_share, ids[..., None], -1)[..., 0]
-    assert float(losses["loss"]) == pytest.approx(-(picked * weights).sum() / weights.sum(), rel=1e-4)
+    assert float(losses["loss"]) == pytest.approx(
+        -(picked * weights).sum() / weights.sum(), rel=1e-4
+    )
     right = ((logits.argmax(-1) == ids) * weights).sum() / weights.sum()
     assert float(losses["masked_token_accuracy"]) == pytest.approx(right, abs=1e-6)
 
@@ -69,9 +71,7 @@ def test_the_output_weights_are_the_token_embedding(objective, batch):
 
 def test_the_planted_language_is_learnt(world, tmp_path):
     encoder = create_encoder(EncoderConfig(dropout=0.0), world.text, seed=1)
-    state = pretrain(
-        encoder, world.text, world.examples, CONFIG, past_only=False, workdir=tmp_path
-    )
+    state = pretrain(encoder, world.text, world.examples, CONFIG, past_only=False, workdir=tmp_path)
     accuracy = [
         row["value"]
         for row in state.curve

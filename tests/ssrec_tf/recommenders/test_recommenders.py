@@ -182,5 +182,5 @@ def test_weights_round_trip_and_mismatch(world, tmp_path):
 
 
 def test_an_unknown_reading_is_named(world):
-    with pytest.raises(ConfigError, match="train.reading='three'"):
+    with pytest.raises(ConfigError, match=r"train\.reading='three'"):
         build(world, "three")

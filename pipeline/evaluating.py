@@ -1,0 +1,169 @@
+"""Executor of the Evaluator: the test part read once, beside the baselines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.modelling import build_model
+from pipeline.runner import Context
+from ssrec_tf import table_folder
+from ssrec_tf.config import RunConfig
+
+if TYPE_CHECKING:
+    from ssrec_tf.evaluation import Scores
+    from ssrec_tf.figures import Report
+    from ssrec_tf.recommenders import Recommender
+    from ssrec_tf.report_sections import RecommendationExample
+    from ssrec_tf.splits import Split
+    from ssrec_tf.tables import Tables
+
+MODEL = "ssrec_tf"
+_SHOWN_USERS = 3
+_SHOWN_ITEMS = 5
+
+
+def evaluator(context: Context) -> None:
+    """Measure the test part once, beside the baselines; bless or not."""
+    from ssrec_tf.evaluation import evaluate
+    from ssrec_tf.gate import gate
+    from ssrec_tf.reporting import write_report
+
+    config: RunConfig = context.config
+    tables, split = table_folder.load(context.inputs["ExampleGen"])
+    model = _trained_model(context, tables, split)
+    users = _ranked_users(tables, split)
+    examples = context.inputs["Transform"] / "examples"
+    scores = {MODEL: _scores(model, tables, split, examples, config, users)}
+    ranking = scores[MODEL].ranking
+    scores |= _baseline_scores(tables, split, users)
+    report = evaluate(
+        tables,
+        split,
+        "test",
+        scores,
+        config.evaluate,
+        ranking_users=users,
+        split_seed=config.split.seed,
+    )
+    failures = gate(report, config.evaluate, MODEL, _last_blessed(context, report))
+    curves = [
+        {**row, "phase": f"{phase}/{row['phase']}"}
+        for name, phase in (("Pretrainer", "pretraining"), ("Trainer", "fine-tuning"))
+        for row in json.loads((context.inputs[name] / "curve.json").read_text())
+    ]
+    shown = _examples(model, tables, users, ranking, split)
+    write_report(context.output, report, curves=curves, examples=shown, card=_card(context))
+    body = {"blessed": not failures, "failures": failures}
+    (context.output / "blessing.json").write_text(json.dumps(body, indent=2))
+    (context.output / "table.txt").write_text(report.table())
+    for failure in failures:
+        print(f"    not blessed: {failure}")
+
+
+def _card(context: Context) -> dict[str, Any]:
+    path = context.inputs["Trainer"] / "saved_model" / "assets.extra" / "model_card.json"
+    card: dict[str, Any] = json.loads(path.read_text())
+    return {name: value for name, value in card.items() if name != "signatures"}
+
+
+def _trained_model(context: Context, tables: Tables, split: Split) -> Recommender:
+    from ssrec_tf import weights
+
+    model = build_model(context, tables, split)
+    weights.load(model, context.inputs["Trainer"] / "model.npz")
+    return model
+
+
+def _scores(
+    model: Recommender,
+    tables: Tables,
+    split: Split,
+    examples: Path,
+    config: RunConfig,
+    users: np.ndarray,
+) -> Scores:
+    from ssrec_tf import learning
+    from ssrec_tf.recommenders import TwoLevel
+    from ssrec_tf.scoring import rank_part, score_part
+
+    sizes = learning.batch_config(config.train, past_only=split.past_only)
+    scores = score_part(model, examples, "test", sizes, split.test)
+    if not isinstance(model, TwoLevel):
+        return scores
+    refs = 1 + tables.users.index.get_indexer(pd.Index(users))
+    ranking = rank_part(model, examples, "test", sizes, refs)  # [users, items]
+    train = tables.interactions.loc[split.train]
+    train = train[train["user"].isin(users)]
+    rows = {user: row for row, user in enumerate(users)}
+    seen_rows = train["user"].map(rows).to_numpy()
+    ranking[seen_rows, tables.items.index.get_indexer(pd.Index(train["item"]))] = -np.inf
+    return replace(scores, ranking=ranking)
+
+
+def _baseline_scores(tables: Tables, split: Split, users: np.ndarray) -> dict[str, Scores]:
+    from ssrec_tf.baselines import available
+
+    test = tables.interactions.loc[split.test]
+    scores = {}
+    for baseline in available(tables):
+        baseline.fit(tables, split)
+        pairs = baseline.scores(test["user"].to_numpy(), test["item"].to_numpy())
+        scores[baseline.name] = replace(pairs, ranking=baseline.rank(users))
+    return scores
+
+
+def _ranked_users(tables: Tables, split: Split) -> np.ndarray:
+    """Users of the test part, sorted: those for whom the catalogue is ranked."""
+    return np.asarray(np.sort(tables.interactions.loc[split.test, "user"].unique()))
+
+
+def _last_blessed(context: Context, report: Report) -> Report | None:
+    """The newest blessed report of this run that was made under the same protocol."""
+    from ssrec_tf.reporting import read_report
+
+    folders = sorted(
+        context.output.parent.glob("*/blessing.json"), key=lambda path: path.stat().st_mtime
+    )
+    for path in reversed(folders):
+        if not path.parent.name.startswith(".") and json.loads(path.read_text())["blessed"]:
+            last = read_report(path.parent / "report.json")
+            if last.card == report.card:
+                return last
+    return None
+
+
+def _examples(
+    model: Recommender,
+    tables: Tables,
+    users: np.ndarray,
+    ranking: np.ndarray | None,
+    split: Split,
+) -> list[RecommendationExample]:
+    """A few users with what they did and what they are recommended."""
+    from ssrec_tf.report_sections import RecommendationExample
+
+    if ranking is None:
+        return []
+    texts = dict(zip(model.text.item_ids, model.text.item_texts, strict=True))
+    train = tables.interactions.loc[split.train]
+    shown = []
+    for row, user in list(enumerate(users))[:_SHOWN_USERS]:
+        history = train[train["user"] == user].tail(_SHOWN_ITEMS)
+        best = np.argsort(-ranking[row], kind="stable")[:_SHOWN_ITEMS]
+        shown.append(
+            RecommendationExample(
+                user=str(user),
+                history=[texts[item] for item in history["item"]],
+                recommended=[
+                    (texts[tables.items.index[column]], float(ranking[row, column]))
+                    for column in best
+                ],
+            )
+        )
+    return shown

@@ -1,0 +1,72 @@
+"""A behaviour read once, and how candidates look at it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+HEADS = 4
+
+
+class Items(NamedTuple):
+    """Item vectors: `states` float32 [..., width], `bias` float32 [...] in deviations."""
+
+    states: tf.Tensor
+    bias: tf.Tensor
+
+
+class Reading(NamedTuple):
+    """A behaviour read once, for any number of candidates.
+
+    Attributes:
+        keys: float32 [batch, history, width], what a candidate compares itself with.
+        values: float32 [batch, history, width], what it takes.
+        residuals: float32 [batch, history], rating above what the biases say; 0 if none.
+        mask: float32 [batch, history].
+        user: float32 [batch, width], factors of the whole behaviour.
+        bias: float32 [batch], the user's mean above the items' biases.
+        facts: float32 [batch, 3], bias, log count and spread.
+        query: float32 [batch, width], for the next item.
+    """
+
+    keys: tf.Tensor
+    values: tf.Tensor
+    residuals: tf.Tensor
+    mask: tf.Tensor
+    user: tf.Tensor
+    bias: tf.Tensor
+    facts: tf.Tensor
+    query: tf.Tensor
+
+
+def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Let candidates attend to the history; an empty one gives zeros.
+
+    Args:
+        reading: of [batch, history].
+        query: float32 [batch, targets, width].
+
+    Returns:
+        What was taken, float32 [batch, targets, width], and the mean residual that each
+        head looked at, float32 [batch, targets, heads].
+
+    Reference:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+    """
+    width = query.shape[-1]
+    queries, keys, values = (_heads(x) for x in (query, reading.keys, reading.values))
+    logits = tf.matmul(queries, keys, transpose_b=True) * (width / HEADS) ** -0.5
+    blocked = (reading.mask[:, None, None, :] - 1.0) * 1e9
+    weights = tf.nn.softmax(logits + blocked, axis=-1)  # [batch, heads, targets, history]
+    weights *= reading.mask[:, None, None, :]  # an empty history gives nothing
+    taken = tf.transpose(tf.matmul(weights, values), [0, 2, 1, 3])
+    shape = tf.shape(taken)  # [batch, targets, heads, head width]
+    taken = tf.reshape(taken, [shape[0], shape[1], width])  # [batch, targets, width]
+    return taken, tf.einsum("bkth,bh->btk", weights, reading.residuals)
+
+
+def _heads(x: tf.Tensor) -> tf.Tensor:
+    shape = tf.shape(x)
+    x = tf.reshape(x, [shape[0], shape[1], HEADS, x.shape[-1] // HEADS])  # [b, n, heads, d]
+    return tf.transpose(x, [0, 2, 1, 3])  # [batch, heads, n, head width]
