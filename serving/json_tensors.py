@@ -143,7 +143,9 @@ def _plain(key: str, value: np.ndarray) -> Any:
     """An output as JSON: bytes as text, or base64 where the name ends in `_bytes`."""
     if value.dtype != object:
         # A float32 is written in its own shortest form, not in float64's.
-        return json.loads(json.dumps(value.tolist() if value.dtype != np.float32 else _short(value)))
+        return json.loads(
+            json.dumps(value.tolist() if value.dtype != np.float32 else _short(value))
+        )
     flat = [_text(key, part) for part in value.ravel()]
     if value.ndim == 0:
         return flat[0]

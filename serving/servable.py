@@ -73,7 +73,9 @@ class Servable:
                 f" Sent extra: {{{','.join(unknown)}}}. Missing but required: "
                 f"{{{','.join(missing)}}}."
             )
-        feed = {info.name: _checked(key, info, inputs[key]) for key, info in signature.inputs.items()}
+        feed = {
+            info.name: _checked(key, info, inputs[key]) for key, info in signature.inputs.items()
+        }
         wanted = list(outputs or signature.outputs)
         for key in wanted:
             if key not in signature.outputs:

@@ -70,7 +70,9 @@ class Versions:
 
     def _load_newest(self) -> Servable:
         if not self.folder.is_dir():
-            raise NotFound(f"{self.folder} is no folder; give the one that holds versions 1, 2, ...")
+            raise NotFound(
+                f"{self.folder} is no folder; give the one that holds versions 1, 2, ..."
+            )
         versions = list_versions(self.folder)
         if not versions:
             raise NotFound(

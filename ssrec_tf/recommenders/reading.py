@@ -10,10 +10,17 @@ HEADS = 4
 
 
 class Items(NamedTuple):
-    """Item vectors: `states` float32 [..., width], `bias` float32 [...] in deviations."""
+    """Item vectors.
+
+    Attributes:
+        states: float32 [..., width], for ratings and clicks.
+        bias: float32 [...], in deviations of the ratings.
+        next_states: float32 [..., width], for the next item.
+    """
 
     states: tf.Tensor
     bias: tf.Tensor
+    next_states: tf.Tensor
 
 
 class Reading(NamedTuple):

@@ -45,6 +45,9 @@ class TwoLevel(Recommender):
         self.next_bias = self.add_weight(
             shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
         )
+        self.next_embedding = self.add_weight(
+            shape=(count, width), initializer=_normal(), name="next_embedding"
+        )
         ratings = len(self.text.vocabulary.ratings) + 2  # padding row, no rating, the steps
         self.rating_embedding = self.add_weight(
             shape=(ratings, width), initializer=_normal(), name="rating_embedding"
@@ -78,6 +81,7 @@ class TwoLevel(Recommender):
             "factor_query": (dense(width, use_bias=False), width),
             "factor_rated": (dense(width, use_bias=False), width),
             "factor_seen": (dense(width, use_bias=False), width),
+            "next_item": (dense(width, use_bias=False), width),
             "next_query": (dense(width, activation="gelu"), 2 * width),
             "next_output": (dense(width), width),
             "hidden_1": (dense(2 * width, activation="gelu"), feature_width),
@@ -123,7 +127,12 @@ class TwoLevel(Recommender):
         ids = tf.gather(self.id_embedding, refs) * keep[..., None]  # [..., width]
         projected = self.text_projection(self.dropout(text_vectors, training=training))
         bias = tf.gather(self.id_bias, refs) * keep + self.text_bias(text_vectors)[..., 0]
-        return Items(self.item_norm(projected + ids), bias)
+        states = self.item_norm(projected + ids)
+        # What comes next is learnt beside the ratings, not at their expense.
+        labelled = self.statistics.has_rating or self.statistics.has_click
+        shared = tf.stop_gradient(states) if labelled else states
+        next_ids = tf.gather(self.next_embedding, refs) * keep[..., None]  # [..., width]
+        return Items(states, bias, self.next_item(shared) + next_ids)
 
     # Behaviours
 
@@ -158,7 +167,7 @@ class TwoLevel(Recommender):
             user=user + self.user_projection(user_text),
             bias=bias,
             facts=facts,
-            query=self._next_query(history.states, behaviour, mask),
+            query=self._next_query(history.next_states, mask),
         )
 
     def _standardized(self, ratings: tf.Tensor) -> tf.Tensor:
@@ -175,7 +184,7 @@ class TwoLevel(Recommender):
         embedded = tf.gather(self.rating_embedding, step)  # [batch, history, width]
         return embedded + residuals[..., None] * self.residual_direction
 
-    def _next_query(self, states: tf.Tensor, behaviour: Behaviour, mask: tf.Tensor) -> tf.Tensor:
+    def _next_query(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Query of the next item: the newest events weigh most: float32 [batch, width]."""
         age = tf.reduce_sum(mask, axis=1, keepdims=True) - tf.cumsum(mask, axis=1)  # 0 = newest
         bucket = tf.cast(tf.math.log(tf.maximum(age, 0.0) + 1.0) / np.log(2.0), tf.int32)
@@ -248,7 +257,7 @@ class TwoLevel(Recommender):
 
     def full_query(self, reading: Reading) -> tf.Tensor:
         """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
-        query = reading.query * tf.nn.softplus(self.next_scale) / self.config.width
+        query = reading.query * tf.nn.softplus(self.next_scale)
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
 
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
@@ -257,7 +266,7 @@ class TwoLevel(Recommender):
         # While the encoder trains, the stored vectors lag behind: a full encoding at every
         # step would cost more than it brings.
         refs = tf.range(tf.shape(self.stored)[0])
-        states = self.items(tf.convert_to_tensor(self.stored), refs, keep).states
+        states = self.items(tf.convert_to_tensor(self.stored), refs, keep).next_states
         bias = tf.convert_to_tensor(self.next_bias) * self._known
         return tf.concat([states, bias[:, None]], axis=1)
 
@@ -267,8 +276,8 @@ class TwoLevel(Recommender):
         vectors = self._text_vectors(refs, training)
         items = self.items(vectors, refs, keep, training=training)
         cut = behaviour.items.shape[1]
-        history = Items(items.states[:, :cut], items.bias[:, :cut])
-        candidates = Items(items.states[:, cut:], items.bias[:, cut:])
+        history = Items(*(part[:, :cut] for part in items))
+        candidates = Items(*(part[:, cut:] for part in items))
         return self.read(behaviour, history, training=training), candidates
 
     def _text_vectors(self, refs: tf.Tensor, training: bool) -> tf.Tensor:
