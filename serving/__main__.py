@@ -1,0 +1,60 @@
+"""`python -m serving up FOLDER` and `python -m serving check FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from serving.errors import ServingError
+from serving.up import Endpoint, check_folder, real_server, serve_real, serve_stand_in
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr."""
+    parser = argparse.ArgumentParser("python -m serving", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    up = commands.add_parser("up", help="serve a folder of versions")
+    up.add_argument("folder", type=Path, help="holds versions 1, 2, ..., say served/ssrec")
+    up.add_argument("--port", type=int, default=8500, help="of gRPC")
+    up.add_argument("--rest-port", type=int, default=8501, help="of REST")
+    up.add_argument("--name", default="ssrec", help="of the model in requests")
+    check = commands.add_parser("check", help="ask a served model everything once")
+    check.add_argument("folder", type=Path)
+    parsed = parser.parse_args(arguments)
+    try:
+        check_folder(parsed.folder)
+        return _up(parsed) if parsed.command == "up" else _check(parsed)
+    except ServingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    binary = real_server()
+    kind = "tensorflow_model_server" if binary else "stand-in"
+    endpoint = Endpoint(parsed.port, parsed.rest_port, parsed.name, kind)
+    if binary:
+        return serve_real(binary, parsed.folder, endpoint)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    serve_stand_in(parsed.folder, endpoint, stop)
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from serving.check import check
+
+    print(json.dumps(check(parsed.folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

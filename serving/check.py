@@ -1,0 +1,117 @@
+"""Ask a served model everything once, over gRPC and REST, and through the C API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.client import GrpcTransport, RestTransport
+from serving.errors import ServingError
+from serving.up import HOST, Endpoint, free_port, stand_in
+from serving.versions import list_versions
+
+TOLERANCE = 1e-5
+_BEHAVIOUR = "user: 24, M\nrated 5: an old favourite\nseen: something nobody knows"
+REQUESTS: dict[str, dict[str, Any]] = {
+    "serving_default": {
+        "behaviour": [_BEHAVIOUR, "", "rated 1: \U0001f3ac 电影"],
+        "item": ["a new item, added this morning", "", "x" * 5000],
+    },
+    "rank": {
+        "user": ["24, M"],
+        "history": [["an old favourite", ""]],
+        "history_ratings": [[5.0, 0.0]],
+        "candidates": [["first", "second", ""]],
+    },
+    "embed": {"text": ["a text", ""]},
+    "recommend": {"behaviour": [_BEHAVIOUR, ""], "k": 3},
+}
+"""A valid request for each signature of the contract."""
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Serve the newest version of `folder` and compare all ways of asking.
+
+    Raises:
+        ServingError: a signature is missing or fails, or two answers differ.
+    """
+    endpoint = Endpoint(free_port(), free_port(), "check", "stand-in")
+    worst: dict[str, float] = {}
+    with stand_in(folder, endpoint):
+        grpc = GrpcTransport(f"{HOST}:{endpoint.grpc_port}", "check", timeout=60)
+        rest = RestTransport(f"http://{HOST}:{endpoint.rest_port}", "check", timeout=60)
+        for name, request in _present(folder).items():
+            inputs = {key: _array(key, value) for key, value in request.items()}
+            answer = grpc.predict(name, inputs)
+            worst[name] = _difference(name, answer, rest.predict(name, inputs))
+            if name == "serving_default":
+                worst["c_api"] = _difference(name, answer, _through_c_api(folder, request))
+        grpc.close()
+    return {
+        "server": "stand-in",
+        "signatures": sorted(set(worst) - {"c_api"}),
+        "differences": worst,
+    }
+
+
+def _present(folder: Path) -> dict[str, dict[str, Any]]:
+    """Requests for the signatures that the model card names; without a card, for all."""
+    newest = folder / str(max(list_versions(folder)))
+    try:
+        card = json.loads((newest / "assets.extra" / "model_card.json").read_text())
+    except FileNotFoundError:
+        return REQUESTS
+    return {name: REQUESTS[name] for name in card["signatures"] if name in REQUESTS}
+
+
+def _array(key: str, value: Any) -> np.ndarray:
+    if key == "k":
+        return np.array(value, np.int32)
+    if key == "history_ratings":
+        return np.array(value, np.float32)
+    encoded = np.vectorize(lambda text: text.encode(), otypes=[object])
+    return np.asarray(encoded(np.array(value, dtype=object)))
+
+
+def _difference(name: str, left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> float:
+    """Largest difference of two answers; texts must be equal."""
+    if len(right) == 1 and "" in right:  # REST leaves the name of a single output out
+        right = {next(iter(left)): right[""]}
+    worst = 0.0
+    for key, value in left.items():
+        other = right[key]
+        if value.dtype == object:
+            if [text.decode() for text in value.ravel()] != [str(x) for x in other.ravel()]:
+                raise ServingError(f"{name}: {key} differs between two ways of asking")
+            continue
+        gap = np.abs(value.astype(np.float64) - other.astype(np.float64))
+        worst = max(worst, float(np.max(gap, initial=0.0)))
+        if not np.all(gap <= TOLERANCE * np.maximum(1.0, np.abs(value))):
+            raise ServingError(f"{name}: {key} differs by {worst:.1e} between two ways of asking")
+    return worst
+
+
+def _through_c_api(folder: Path, request: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Run `serving_default` through the C API, in a process without TensorFlow's Python."""
+    newest = folder / str(max(list_versions(folder)))
+    body = {
+        key: {"dtype": "string", "shape": [len(value)], "data": value}
+        for key, value in request.items()
+    }
+    done = subprocess.run(  # noqa: S603 - our own module and interpreter
+        [sys.executable, "-m", "serving.c_api", str(newest), "serving_default"],
+        input=json.dumps(body),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise ServingError(f"the C API refused the model: {last}")
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    return {key: np.array(v["data"]).reshape(v["shape"]) for key, v in answer.items()}

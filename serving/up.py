@@ -1,0 +1,117 @@
+"""Start a model server on a folder of versions: TensorFlow Serving, else the stand-in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.errors import InvalidArgument, NotFound
+
+HOST = "127.0.0.1"
+_NAME = "tensorflow_model_server"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server listens and who it is."""
+
+    grpc_port: int
+    rest_port: int
+    model: str
+    server: str
+
+
+def real_server() -> str | None:
+    """Path of TensorFlow Serving's binary: $TF_MODEL_SERVER, or on the PATH."""
+    return os.environ.get("TF_MODEL_SERVER") or shutil.which(_NAME)
+
+
+def serve_real(binary: str, folder: Path, endpoint: Endpoint) -> int:
+    """Run TensorFlow Serving until it ends; its exit code."""
+    command = [
+        binary,
+        f"--port={endpoint.grpc_port}",
+        f"--rest_api_port={endpoint.rest_port}",
+        f"--model_name={endpoint.model}",
+        f"--model_base_path={folder.resolve()}",
+    ]
+    return subprocess.call(command)  # noqa: S603 - the binary that the user named
+
+
+def serve_stand_in(folder: Path, endpoint: Endpoint, stop: threading.Event) -> None:
+    """Run the stand-in until `stop` is set."""
+    with stand_in(folder, endpoint):
+        print(
+            "This is a local stand-in for TensorFlow Serving (no tensorflow_model_server found): "
+            "same gRPC and REST, not its speed or batching.",
+            flush=True,
+        )
+        print(
+            f"serving {endpoint.model} from {folder}: gRPC {HOST}:{endpoint.grpc_port}, "
+            f"REST http://{HOST}:{endpoint.rest_port}/v1/models/{endpoint.model}",
+            flush=True,
+        )
+        stop.wait()
+
+
+@contextmanager
+def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
+    """Hold the stand-in up for a block.
+
+    Raises:
+        NotFound: no folder, or no version in it.
+        InvalidArgument: a port is taken.
+        Unavailable: the version cannot be loaded.
+    """
+    from serving import grpc_server, rest_server
+    from serving.versions import Versions
+
+    versions = Versions(endpoint.model, folder)
+    rest = grpc = None
+    try:
+        rest = rest_server.start(versions, HOST, endpoint.rest_port)
+        if rest is None:
+            raise _taken(endpoint.rest_port, "--rest-port")
+        grpc = grpc_server.start(versions, f"{HOST}:{endpoint.grpc_port}")
+        if grpc is None:
+            raise _taken(endpoint.grpc_port, "--port")
+        yield
+    finally:
+        if grpc is not None:
+            grpc.stop(grace=2.0).wait()
+        if rest is not None:
+            rest.shutdown()
+            rest.server_close()
+        versions.close()
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder without versions before anything is loaded.
+
+    Raises:
+        NotFound: names the folder and what it should hold.
+    """
+    from serving.versions import list_versions
+
+    if not folder.is_dir():
+        raise NotFound(f"{folder} is no folder; give the one that holds versions 1, 2, ...")
+    if not list_versions(folder):
+        raise NotFound(f"{folder} holds no version; put a SavedModel at {folder / '1'}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _taken(port: int, option: str) -> InvalidArgument:
+    return InvalidArgument(f"port {port} is taken; give another one with {option}")
