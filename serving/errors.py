@@ -4,7 +4,10 @@
 
     ServingError            3  a fault of ours, or of the server
     ├── InvalidArgument     2  400 / INVALID_ARGUMENT: the request or the command line
+    ├── FailedPrecondition  2  412 / FAILED_PRECONDITION: gRPC's answer to an unknown signature
     ├── NotFound            2  404 / NOT_FOUND: no such model, version, signature or folder
+    ├── Unimplemented       2  501 / UNIMPLEMENTED: a call that this server does not have
+    ├── CheckFailed         1  `serving check` said no
     ├── Unavailable         3  503 / UNAVAILABLE: nobody answers, or not yet
     └── DeadlineExceeded    3  504 / DEADLINE_EXCEEDED
 """
@@ -30,6 +33,28 @@ class InvalidArgument(ServingError):  # noqa: N818 - gRPC's own name
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
+class FailedPrecondition(ServingError):  # noqa: N818 - gRPC's own name
+    """The model has no such signature."""
+
+    exit_code = 2
+    http = 412
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Unimplemented(ServingError):  # noqa: N818 - gRPC's own name
+    """The server has no such call."""
+
+    exit_code = 2
+    http = 501
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class CheckFailed(ServingError):  # noqa: N818 - reads as what happened
+    """A served model refused a request, or two ways of asking gave two answers."""
+
+    exit_code = 1
+
+
 class NotFound(ServingError):  # noqa: N818 - gRPC's own name
     """No such model, version or folder."""
 
@@ -52,8 +77,16 @@ class DeadlineExceeded(ServingError):  # noqa: N818 - gRPC's own name
     code = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-_BY_CODE = {kind.code: kind for kind in (InvalidArgument, NotFound, Unavailable, DeadlineExceeded)}
-_BY_HTTP = {kind.http: kind for kind in (InvalidArgument, NotFound, Unavailable, DeadlineExceeded)}
+_KINDS: tuple[type[ServingError], ...] = (
+    InvalidArgument,
+    FailedPrecondition,
+    Unimplemented,
+    NotFound,
+    Unavailable,
+    DeadlineExceeded,
+)
+_BY_CODE = {kind.code: kind for kind in _KINDS}
+_BY_HTTP = {kind.http: kind for kind in _KINDS}
 
 
 def from_code(code: grpc.StatusCode, message: str) -> ServingError:

@@ -1,0 +1,332 @@
+"""The C API against numbers computed by hand, and against values that break readers."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving import c_api
+from serving.c_api import CSession, from_json, to_json
+from serving.errors import InvalidArgument, NotFound, ServingError
+
+# Up to 22 bytes are kept within a TF_TString, longer ones on the heap; none ends at a NUL.
+STRINGS = [b"", b"a", b"x" * 22, b"x" * 23, b"a\0b\0", b"\xff\xfe not UTF-8", "电影".encode(), b"y" * 9999]
+
+
+def strings(*values):
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+class Echo(tf.Module):
+    """Gives back what it gets; a number may be turned around, so that rows are not columns."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.string, "text"),
+            tf.TensorSpec([None, None], tf.float32, "single"),
+            tf.TensorSpec([], tf.int32, "scalar"),
+            tf.TensorSpec([None], tf.int64, "long"),
+        ]
+    )
+    def echo(self, text, single, scalar, long):
+        # The string output is the input itself: the runtime may share its buffer.
+        return {
+            "text": text,
+            "turned": tf.transpose(single),
+            "scalar": scalar + 1,
+            "long": long,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "pairs")])
+    def total(self, pairs):
+        return {"total": tf.reduce_sum(pairs)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def parse(self, text):
+        return {"number": tf.strings.to_number(text)}
+
+
+@pytest.fixture(scope="module")
+def echo_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("echo") / "1"
+    echo = Echo()
+    signatures = {"echo": echo.echo, "total": echo.total, "parse": echo.parse}
+    tf.saved_model.save(echo, str(folder), signatures=signatures)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def toy(toy_model):
+    with CSession(toy_model) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def echo(echo_model):
+    with CSession(echo_model) as session:
+        yield session
+
+
+def echo_inputs(**changed):
+    inputs = {
+        "text": strings(*STRINGS).reshape(2, 4),
+        "single": np.array([[1, 2, 3], [4, 5, np.nan]], np.float32),
+        "scalar": np.array(2**31 - 2, np.int32),
+        "long": np.array([-(2**63), 2**63 - 1], np.int64),
+    }
+    return inputs | changed
+
+
+def test_tables_are_filled_and_variables_restored(toy):
+    outputs = toy.run(
+        "serving_default",
+        {
+            "behaviour": strings(b"", b"ab", "电".encode(), b"x" * 100),
+            "item": strings(b"first", b"second", "电影".encode(), b"never seen"),
+        },
+    )
+    expected = np.array([1.0, 2.5 + 2, -3.0 + 3, 0.125 + 100])
+    assert set(outputs) == {"rating", "click_probability"}
+    assert outputs["rating"].dtype == np.float32
+    np.testing.assert_allclose(outputs["rating"], expected, rtol=1e-6)
+    np.testing.assert_allclose(outputs["click_probability"], sigmoid(expected), rtol=1e-6)
+
+
+def test_an_empty_batch_has_empty_answers(toy):
+    outputs = toy.run("serving_default", {"behaviour": strings(), "item": strings()})
+    assert outputs["rating"].shape == outputs["click_probability"].shape == (0,)
+
+
+def test_every_type_comes_back_as_sent(echo):
+    inputs = echo_inputs()
+    outputs = echo.run("echo", inputs)
+    assert outputs["text"].shape == (2, 4)
+    assert list(outputs["text"].ravel()) == STRINGS
+    np.testing.assert_array_equal(outputs["turned"], inputs["single"].T)
+    assert outputs["scalar"].shape == ()
+    assert outputs["scalar"] == 2**31 - 1
+    assert outputs["long"].tolist() == [-(2**63), 2**63 - 1]
+    assert [outputs[key].dtype for key in ("turned", "scalar", "long")] == [
+        np.float32,
+        np.int32,
+        np.int64,
+    ]
+
+
+def test_an_array_that_is_not_contiguous_is_sent_by_its_values(echo):
+    single = np.arange(12, dtype=np.float32).reshape(3, 4)[::-1, ::2]
+    text = strings(*STRINGS).reshape(2, 4).T
+    outputs = echo.run("echo", echo_inputs(single=single, text=text))
+    np.testing.assert_array_equal(outputs["turned"], [[8, 4, 0], [10, 6, 2]])
+    assert outputs["text"].tolist() == text.tolist()
+
+
+def test_text_is_sent_as_utf8(echo):
+    boxed = echo.run("echo", echo_inputs(text=strings("电影", b"raw").reshape(1, 2)))
+    assert boxed["text"].tolist() == [["电影".encode(), b"raw"]]
+    plain = echo.run("echo", echo_inputs(text=np.array([["电影", "", "long"]])))
+    assert plain["text"].tolist() == [["电影".encode(), b"", b"long"]]
+
+
+@pytest.mark.parametrize("value", [None, 3, 2.5, [b"a"]])
+def test_what_is_no_string_is_refused_by_name(echo, value):
+    with pytest.raises(InvalidArgument, match="text"):
+        echo.run("echo", echo_inputs(text=strings(b"x" * 50, value, b"").reshape(1, 3)))
+
+
+def test_another_signature(toy):
+    with pytest.raises(NotFound, match=r"'rank' is not one of \['serving_default'\]"):
+        toy.run("rank", {})
+
+
+@pytest.mark.parametrize("names", [["item"], ["behaviour", "item", "more"], []])
+def test_other_inputs(toy, names):
+    with pytest.raises(InvalidArgument, match=r"are \['behaviour', 'item'\], not"):
+        toy.run("serving_default", {name: strings(b"a") for name in names})
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([[1.0]]), np.array([[1]], np.int32), strings(b"1").reshape(1, 1)]
+)
+def test_another_type(echo, value):
+    with pytest.raises(InvalidArgument, match="single is .*; send float32"):
+        echo.run("echo", echo_inputs(single=value))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3), (1, 2, 1)])
+def test_another_shape_is_refused_before_the_graph_adds_it_up(echo, shape):
+    with pytest.raises(InvalidArgument, match="pairs"):
+        echo.run("total", {"pairs": np.ones(shape, np.float32)})
+    assert echo.run("total", {"pairs": np.ones((3, 2), np.float32)})["total"] == 6
+
+
+def test_what_the_graph_refuses_is_one_line(echo):
+    with pytest.raises(InvalidArgument, match="twelve") as caught:
+        echo.run("parse", {"text": strings(b"1", b"twelve")})
+    assert "\n" not in str(caught.value)
+    assert echo.run("parse", {"text": strings(b"12")})["number"].tolist() == [12.0]
+
+
+def test_no_model_in_the_folder(tmp_path):
+    with pytest.raises(NotFound, match=r"holds no saved_model.pb"):
+        CSession(tmp_path)
+
+
+def test_a_broken_model(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 40)
+    with pytest.raises(ServingError, match="cannot be loaded") as caught:
+        CSession(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_the_tag(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"")  # a SavedModel with no graph at all
+    with pytest.raises(ServingError, match="serve"):
+        CSession(tmp_path)
+
+
+def test_a_closed_session_is_refused_and_closes_twice(toy_model):
+    session = CSession(toy_model)
+    session.close()
+    session.close()
+    with pytest.raises(ServingError, match="closed"):
+        session.run("serving_default", {"behaviour": strings(b""), "item": strings(b"")})
+
+
+def resident_kilobytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def test_strings_are_freed(echo):
+    big = echo_inputs(text=strings(*[b"z" * 100_000] * 20).reshape(1, 20))
+    for _ in range(5):
+        echo.run("echo", big)
+    before = resident_kilobytes()
+    for _ in range(50):  # 2 MB each: 100 MB if either side were kept
+        echo.run("echo", big)
+    assert resident_kilobytes() - before < 30_000
+
+
+def test_json_keeps_every_bit():
+    arrays = {
+        "s": strings(*STRINGS).reshape(4, 2),
+        "f": np.array([0.1, 1 / 3, 3e-45], np.float32),
+        "i": np.array(2**31 - 1, np.int32),
+        "l": np.array([[-(2**63)]], np.int64),
+        "none": np.zeros((0, 3), np.float32),
+    }
+    again = from_json(json.loads(json.dumps(to_json(arrays))))
+    for name, array in arrays.items():
+        assert again[name].dtype == array.dtype
+        assert again[name].shape == array.shape
+        assert again[name].tolist() == array.tolist()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        3,
+        {},
+        {"dtype": "string", "shape": [1]},
+        {"dtype": "string", "shape": [2], "data": ["one"]},
+        {"dtype": "string", "shape": [1], "data": [5]},
+        {"dtype": "string", "shape": [1], "data": ["\ud800"]},
+        {"dtype": "string", "shape": [1], "data": [{"b64": "no base64!"}]},
+        {"dtype": "string", "shape": [1], "data": [{"c": ""}]},
+        {"dtype": "float32", "shape": [1], "data": ["x"]},
+        {"dtype": "nothing", "shape": [1], "data": [1]},
+        {"dtype": "object", "shape": [1], "data": [1]},
+        {"dtype": "int32", "shape": [1], "data": [2**31]},
+        {"dtype": "int32", "shape": [1], "data": [1.5]},
+    ],
+)
+def test_json_that_is_no_array(entry):
+    with pytest.raises(InvalidArgument, match="input name cannot be read"):
+        from_json({"name": entry})
+
+
+def command(folder, signature, text):
+    return subprocess.run(
+        [sys.executable, "-m", "serving.c_api", str(folder), signature],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command(toy_model):
+    body = {
+        "behaviour": {"dtype": "string", "shape": [2], "data": ["电", ""]},
+        "item": {"dtype": "string", "shape": [2], "data": ["second", {"b64": "Zmlyc3Q="}]},
+    }
+    done = command(toy_model, "serving_default", json.dumps(body))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["rating"] == {"dtype": "float32", "shape": [2], "data": [5.5, 1.0]}
+    np.testing.assert_allclose(
+        answer["click_probability"]["data"], sigmoid(np.array([5.5, 1.0])), rtol=1e-6
+    )
+
+
+def test_the_process_imports_no_tensorflow_python(toy_model):
+    code = (
+        "import sys, pathlib, numpy as np\n"
+        "from serving.c_api import CSession\n"
+        "text = np.array([b'first'], dtype=object)\n"
+        "with CSession(pathlib.Path(sys.argv[1])) as session:\n"
+        "    out = session.run('serving_default', {'behaviour': text, 'item': text})\n"
+        "print(out['rating'].tolist(), [m for m in ('tensorflow', 'keras', 'google.protobuf')"
+        " if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(toy_model)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[6.0] []", done.stderr
+
+
+def call(monkeypatch, text, *arguments):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    return c_api.main([str(argument) for argument in arguments])
+
+
+def test_main_answers(monkeypatch, capsys, toy_model):
+    entry = {"dtype": "string", "shape": [1], "data": ["first"]}
+    body = json.dumps({"behaviour": entry, "item": entry})
+    assert call(monkeypatch, body, toy_model, "serving_default") == 0
+    assert json.loads(capsys.readouterr().out)["rating"]["data"] == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("{}", "inputs of serving_default"),
+        ('{"item": 3}', "input item cannot be read"),
+    ],
+)
+def test_main_refuses_on_one_line(monkeypatch, capsys, toy_model, text, message):
+    assert call(monkeypatch, text, toy_model, "serving_default") == 2
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(err) == 1
+    assert message in err[0]
+
+
+def test_main_without_a_model_or_arguments(monkeypatch, capsys, tmp_path):
+    assert call(monkeypatch, "{}", tmp_path, "serving_default") == 2
+    assert "holds no saved_model.pb" in capsys.readouterr().err
+    assert call(monkeypatch, "{}", tmp_path) == 2
+    assert "usage" in capsys.readouterr().err
