@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from serving.errors import ServingError
+from serving.errors import CheckFailed, ServingError
 from serving.up import Endpoint, check_folder, real_server, serve_real, serve_stand_in
 
 
@@ -52,7 +52,11 @@ def _up(parsed: argparse.Namespace) -> int:
 def _check(parsed: argparse.Namespace) -> int:
     from serving.check import check
 
-    print(json.dumps(check(parsed.folder)))
+    try:
+        print(json.dumps({"ok": True, **check(parsed.folder)}))
+    except ServingError as error:
+        print(json.dumps({"ok": False, "error": str(error)}))
+        raise CheckFailed(str(error)) from None
     return 0
 
 

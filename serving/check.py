@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving.client import GrpcTransport, RestTransport
-from serving.errors import ServingError
-from serving.up import HOST, Endpoint, free_port, stand_in
+from serving.errors import ServingError, Unavailable
+from serving.up import HOST, Endpoint, free_port, real_server, stand_in, start_real
 from serving.versions import list_versions
 
 TOLERANCE = 1e-5
+START_SECONDS = 120.0
 _BEHAVIOUR = "user: 24, M\nrated 5: an old favourite\nseen: something nobody knows"
 REQUESTS: dict[str, dict[str, Any]] = {
     "serving_default": {
@@ -40,9 +45,12 @@ def check(folder: Path) -> dict[str, Any]:
     Raises:
         ServingError: a signature is missing or fails, or two answers differ.
     """
-    endpoint = Endpoint(free_port(), free_port(), "check", "stand-in")
+    binary = real_server()
+    kind = Path(binary).name if binary else "stand-in"
+    endpoint = Endpoint(free_port(), free_port(), "check", kind)
     worst: dict[str, float] = {}
-    with stand_in(folder, endpoint):
+    server = _real(binary, folder, endpoint) if binary else stand_in(folder, endpoint)
+    with server:
         grpc = GrpcTransport(f"{HOST}:{endpoint.grpc_port}", "check", timeout=60)
         rest = RestTransport(f"http://{HOST}:{endpoint.rest_port}", "check", timeout=60)
         for name, request in _present(folder).items():
@@ -53,10 +61,37 @@ def check(folder: Path) -> dict[str, Any]:
                 worst["c_api"] = _difference(name, answer, _through_c_api(folder, request))
         grpc.close()
     return {
-        "server": "stand-in",
+        "server": kind,
         "signatures": sorted(set(worst) - {"c_api"}),
         "differences": worst,
     }
+
+
+@contextmanager
+def _real(binary: str, folder: Path, endpoint: Endpoint) -> Iterator[None]:
+    """Hold TensorFlow Serving up for a block, from the moment it answers."""
+    process = start_real(binary, folder, endpoint)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not _answers(endpoint):
+            if process.poll() is not None:
+                raise ServingError(f"{binary} ended with exit code {process.returncode}")
+            if time.monotonic() > until:
+                raise Unavailable(f"{binary} served no version within {START_SECONDS} s")
+            time.sleep(0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    url = f"http://{HOST}:{endpoint.rest_port}/v1/models/{endpoint.model}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return b"AVAILABLE" in response.read()
+    except OSError:
+        return False
 
 
 def _present(folder: Path) -> dict[str, dict[str, Any]]:
@@ -66,7 +101,9 @@ def _present(folder: Path) -> dict[str, dict[str, Any]]:
         card = json.loads((newest / "assets.extra" / "model_card.json").read_text())
     except FileNotFoundError:
         return REQUESTS
-    return {name: REQUESTS[name] for name in card["signatures"] if name in REQUESTS}
+    except ValueError as error:
+        raise ServingError(f"{newest}/assets.extra/model_card.json is no JSON: {error}") from None
+    return {name: REQUESTS[name] for name in card.get("signatures", REQUESTS) if name in REQUESTS}
 
 
 def _array(key: str, value: Any) -> np.ndarray:
@@ -103,7 +140,7 @@ def _through_c_api(folder: Path, request: dict[str, Any]) -> dict[str, np.ndarra
         key: {"dtype": "string", "shape": [len(value)], "data": value}
         for key, value in request.items()
     }
-    done = subprocess.run(  # noqa: S603 - our own module and interpreter
+    done = subprocess.run(
         [sys.executable, "-m", "serving.c_api", str(newest), "serving_default"],
         input=json.dumps(body),
         capture_output=True,

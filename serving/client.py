@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -89,10 +90,13 @@ class RestTransport:
                 outputs = json.load(response)["outputs"]
         except urllib.error.HTTPError as error:
             raise from_http(error.code, _message(error)) from None
-        except TimeoutError:
-            raise DeadlineExceeded(f"no answer from {self._url} in {self._timeout} s") from None
-        except urllib.error.URLError as error:
-            raise Unavailable(f"{self._url} cannot be reached: {error.reason}") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise DeadlineExceeded(
+                    f"no answer from {self._url} in {self._timeout} s; allow more with timeout="
+                ) from None
+            raise Unavailable(f"{self._url} cannot be reached: {reason}") from None
         if not isinstance(outputs, dict):
             outputs = {"": outputs}
         return {name: np.array(value) for name, value in outputs.items()}

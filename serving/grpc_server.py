@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.errors import InvalidArgument, ServingError
+from serving.errors import FailedPrecondition, InvalidArgument, ServingError
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.versions import Versions
 
@@ -82,12 +82,14 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
         except (TypeError, ValueError) as error:
             raise InvalidArgument(f"a tensor cannot be read: {error}") from None
-        name = request.model_spec.signature_name
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        if name not in servable.signatures:  # not REST's status, but the real server's, too
+            raise FailedPrecondition(f'Serving signature key "{name}" not found.')
         outputs = servable.run(name, inputs, list(request.output_filter))
         response = predict_pb2.PredictResponse()
         response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = servable.version
-        response.model_spec.signature_name = name or DEFAULT_SIGNATURE
+        response.model_spec.signature_name = name
         for key, value in outputs.items():
             response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
         return response

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from serving.errors import InvalidArgument, NotFound, ServingError
+from serving.errors import InvalidArgument, ServingError, Unimplemented
 from serving.grpc_server import signature_map, status_of
 from serving.json_tensors import format_response, parse_request
 from serving.servable import Servable
@@ -63,6 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, text = 200, work()
         except ServingError as error:
             status, text = error.http, json.dumps({"error": str(error)})
+        except Exception as error:  # a fault of ours still gets its answer
+            kind = type(error).__name__
+            status, text = 500, json.dumps({"error": f"{kind} in the stand-in; report it"})
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -85,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self) -> str:
         body = self._body()
         match, servable = self._route()
+        if match["verb"] in ("classify", "regress"):
+            raise Unimplemented(f":{match['verb']} is not in this stand-in; use :predict")
         if match["verb"] != "predict":
             raise InvalidArgument(f"Malformed request: POST {self.path}")
         name, inputs, in_rows = parse_request(body, servable)
@@ -93,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self) -> tuple[re.Match[str], Servable]:
         match = _PATH.fullmatch(self.path.partition("?")[0])
         if match is None:
-            raise NotFound(f"Malformed request: {self.command} {self.path}")
+            raise InvalidArgument(f"Malformed request: {self.command} {self.path}")
         version = int(match["version"]) if match["version"] else None
         return match, self.versions.get(match["name"], version, match["label"])
 

@@ -69,7 +69,8 @@ class Servable:
         if missing or unknown:
             raise InvalidArgument(
                 f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-                f"len({{{','.join(sorted(inputs))}}})!=len({{{','.join(sorted(signature.inputs))}}})."
+                f"len({{{','.join(sorted(inputs))}}}) != "
+                f"len({{{','.join(sorted(signature.inputs))}}})."
                 f" Sent extra: {{{','.join(unknown)}}}. Missing but required: "
                 f"{{{','.join(missing)}}}."
             )
@@ -85,6 +86,8 @@ class Servable:
             answer: dict[str, np.ndarray] = self.session.run(fetches, feed)
         except (tf.errors.InvalidArgumentError, ValueError) as error:
             raise InvalidArgument(str(error).splitlines()[0]) from None
+        except (RuntimeError, tf.errors.OpError) as error:  # closed, out of memory, ...
+            raise ServingError(f"signature {name}: {str(error).splitlines()[0]}") from None
         return {key: np.asarray(value) for key, value in answer.items()}
 
     def close(self) -> None:

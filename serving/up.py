@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -33,8 +34,14 @@ def real_server() -> str | None:
     return os.environ.get("TF_MODEL_SERVER") or shutil.which(_NAME)
 
 
-def serve_real(binary: str, folder: Path, endpoint: Endpoint) -> int:
-    """Run TensorFlow Serving until it ends; its exit code."""
+def start_real(binary: str, folder: Path, endpoint: Endpoint) -> subprocess.Popen[bytes]:
+    """Start TensorFlow Serving; what it says goes to stderr, which is its log.
+
+    Raises:
+        InvalidArgument: a port is taken.
+        NotFound: the binary cannot be run.
+    """
+    _require_free(endpoint)
     command = [
         binary,
         f"--port={endpoint.grpc_port}",
@@ -42,17 +49,38 @@ def serve_real(binary: str, folder: Path, endpoint: Endpoint) -> int:
         f"--model_name={endpoint.model}",
         f"--model_base_path={folder.resolve()}",
     ]
-    return subprocess.call(command)  # noqa: S603 - the binary that the user named
+    try:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        raise NotFound(
+            f"{binary} cannot be run ({error.strerror}); let TF_MODEL_SERVER name the binary"
+        ) from None
+
+
+def serve_real(binary: str, folder: Path, endpoint: Endpoint) -> int:
+    """Run TensorFlow Serving until it ends, or until SIGINT or SIGTERM; the exit code."""
+    process = start_real(binary, folder, endpoint)
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        process.terminate()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    code = process.wait()
+    return 0 if stopped.is_set() or code == 0 else 3
 
 
 def serve_stand_in(folder: Path, endpoint: Endpoint, stop: threading.Event) -> None:
     """Run the stand-in until `stop` is set."""
+    _require_free(endpoint)
+    print(
+        "This is a local stand-in, not TensorFlow Serving (no tensorflow_model_server found): "
+        "same gRPC and REST, not its speed or batching.",
+        flush=True,
+    )
     with stand_in(folder, endpoint):
-        print(
-            "This is a local stand-in for TensorFlow Serving (no tensorflow_model_server found): "
-            "same gRPC and REST, not its speed or batching.",
-            flush=True,
-        )
         print(
             f"serving {endpoint.model} from {folder}: gRPC {HOST}:{endpoint.grpc_port}, "
             f"REST http://{HOST}:{endpoint.rest_port}/v1/models/{endpoint.model}",
@@ -111,6 +139,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _require_free(endpoint: Endpoint) -> None:
+    """Refuse a taken port before the model is loaded."""
+    for port, option in ((endpoint.grpc_port, "--port"), (endpoint.rest_port, "--rest-port")):
+        if not 0 < port < 65536:
+            raise InvalidArgument(f"{option}={port} is no port; give one from 1 to 65535")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                raise _taken(port, option) from None
 
 
 def _taken(port: int, option: str) -> InvalidArgument:

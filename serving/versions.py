@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
+import time
 from pathlib import Path
 
 from serving.errors import NotFound, ServingError, Unavailable
 from serving.servable import Servable
 
 POLL_SECONDS = 1.0
+RETRY_SECONDS = 10.0
 
 
 class Versions:
@@ -27,7 +30,7 @@ class Versions:
             ServingError: the version cannot be loaded.
         """
         self.name, self.folder = name, folder
-        self.failed: dict[int, str] = {}
+        self._failed: dict[int, tuple[float, str]] = {}  # version -> when, why
         self._stop = threading.Event()
         self._current = self._load_newest()
         self._thread = threading.Thread(target=self._poll, daemon=True)
@@ -60,13 +63,16 @@ class Versions:
     def _poll(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             newest = max(list_versions(self.folder), default=self._current.version)
-            if newest == self._current.version or newest in self.failed:
+            when, why = self._failed.get(newest, (-RETRY_SECONDS, ""))
+            # A version may be seen while it is still being copied: it is tried again.
+            if newest == self._current.version or time.monotonic() - when < RETRY_SECONDS:
                 continue
             try:
                 self._current = Servable(self.folder / str(newest), newest)
             except ServingError as error:
-                self.failed[newest] = str(error)  # the old one goes on; asked about, it is told
-                print(f"version {newest} is not served: {error}", flush=True)
+                self._failed[newest] = (time.monotonic(), str(error))  # the old one goes on
+                if str(error) != why:
+                    print(f"version {newest} is not served: {error}", file=sys.stderr, flush=True)
 
     def _load_newest(self) -> Servable:
         if not self.folder.is_dir():
@@ -88,4 +94,4 @@ def list_versions(folder: Path) -> list[int]:
     """Numbers of the version folders; a half-written one has another name."""
     if not folder.is_dir():
         return []
-    return [int(path.name) for path in folder.iterdir() if re.fullmatch(r"\d+", path.name)]
+    return [int(path.name) for path in folder.iterdir() if re.fullmatch(r"[0-9]+", path.name)]
