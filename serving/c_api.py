@@ -15,28 +15,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from serving.c_library import TSTRING_BYTES, Buffer, Output, load_library
+from serving.c_library import TSTRING_BYTES, Output, load_library
 from serving.errors import InvalidArgument, NotFound, ServingError
 from serving.signature_reader import Signature, TensorSpec, read_signatures
 
 STRING = 7
 # DataType of types.proto -> numpy.
+_PLAIN = {1: "f4", 2: "f8", 3: "i4", 4: "u1", 5: "i2", 6: "i1", 9: "i8", 10: "?", 19: "f2"}
 DTYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype(np.float32),
-    2: np.dtype(np.float64),
-    3: np.dtype(np.int32),
-    4: np.dtype(np.uint8),
-    5: np.dtype(np.int16),
-    6: np.dtype(np.int8),
     STRING: np.dtype(object),
-    9: np.dtype(np.int64),
-    10: np.dtype(np.bool_),
-    19: np.dtype(np.float16),
+    **{number: np.dtype(name) for number, name in _PLAIN.items()},
 }
 
 
@@ -64,7 +56,8 @@ class CSession:
                 self._session = self._c.TF_LoadSessionFromSavedModel(
                     options, None, str(folder).encode(), tags, 1, self._graph, meta, status
                 )
-            self.signatures = read_signatures(_bytes(meta.contents))
+            buffer = meta.contents
+            self.signatures = read_signatures(ctypes.string_at(buffer.data, buffer.length))
         except ServingError:
             self._c.TF_DeleteGraph(self._graph)
             raise
@@ -77,12 +70,13 @@ class CSession:
 
         Args:
             name: of the signature.
-            inputs: arrays by input name; strings as object arrays of bytes.
+            inputs: arrays by input name; strings as arrays of bytes, or of str sent as UTF-8.
 
         Raises:
             NotFound: no such signature.
-            InvalidArgument: other inputs than the signature's, another type, or values that
-                the graph refuses.
+            InvalidArgument: other inputs than the signature's, another type or shape, or
+                values that the graph refuses.
+            ServingError: the session is closed.
         """
         signature = self._signature(name)
         if set(inputs) != set(signature.inputs):
@@ -110,25 +104,25 @@ class CSession:
             }
 
     def close(self) -> None:
-        """Free the session and its graph."""
+        """Free the session and its graph; once closed, nothing more to free."""
+        if self._session is None:
+            return
         with self._status("the session cannot be closed") as status:
             self._c.TF_CloseSession(self._session, status)
         with self._status("the session cannot be freed") as status:
             self._c.TF_DeleteSession(self._session, status)
         self._c.TF_DeleteGraph(self._graph)
+        self._session = None
 
     def __enter__(self) -> CSession:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _signature(self, name: str) -> Signature:
+        if self._session is None:  # the library would read freed memory
+            raise ServingError("the session is closed; open a new one")
         if name not in self.signatures:
             raise NotFound(f"signature {name!r} is not one of {sorted(self.signatures)}")
         return self.signatures[name]
@@ -159,17 +153,14 @@ class CSession:
     @contextmanager
     def _tensor(self, key: str, spec: TensorSpec, value: np.ndarray) -> Iterator[Any]:
         """A TF_Tensor with the array's values, freed at the end."""
-        if spec.dtype not in DTYPES or value.dtype != DTYPES[spec.dtype]:
-            raise InvalidArgument(
-                f"{key} is {value.dtype}; send {DTYPES.get(spec.dtype, spec.dtype)}"
-            )
+        texts = _checked(key, spec, value)
         width = TSTRING_BYTES if spec.dtype == STRING else value.itemsize
         dims = (ctypes.c_int64 * value.ndim)(*value.shape)
         tensor = self._c.TF_AllocateTensor(spec.dtype, dims, value.ndim, value.size * width)
         data = self._c.TF_TensorData(tensor)
         try:
             if spec.dtype == STRING:
-                for place, text in enumerate(value.ravel()):
+                for place, text in enumerate(texts):
                     self._c.TF_StringInit(data + place * width)
                     self._c.TF_StringCopy(data + place * width, text, len(text))
             elif value.size:
@@ -204,8 +195,24 @@ class CSession:
             self._c.TF_DeleteTensor(tensor)
 
 
-def _bytes(buffer: Buffer) -> bytes:
-    return ctypes.string_at(buffer.data, buffer.length)
+def _checked(key: str, spec: TensorSpec, value: np.ndarray) -> list[bytes]:
+    """Refuse another type or shape, which a feed does not; the strings of a string input."""
+    if spec.dtype == STRING and value.dtype.kind in "OSU":
+        value = value.astype(object)
+    if spec.dtype not in DTYPES or value.dtype != DTYPES[spec.dtype]:
+        raise InvalidArgument(f"{key} is {value.dtype}; send {DTYPES.get(spec.dtype, spec.dtype)}")
+    # An unknown rank reads as (), as a scalar does; the graph itself checks those.
+    pairs = zip(spec.shape, value.shape, strict=False)
+    fits = len(spec.shape) == value.ndim and all(size in (-1, given) for size, given in pairs)
+    if spec.shape and not fits:
+        raise InvalidArgument(f"{key} has shape {value.shape}; send {spec.shape}, -1 being any")
+    if spec.dtype != STRING:
+        return []
+    texts = [text.encode() if isinstance(text, str) else text for text in value.ravel()]
+    for text in texts:
+        if not isinstance(text, bytes):
+            raise InvalidArgument(f"{key} holds {text!r:.60}; send str or bytes")
+    return texts
 
 
 def from_json(body: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -221,9 +228,9 @@ def from_json(body: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 flat = np.empty(len(entry["data"]), dtype=object)
                 flat[:] = [_to_bytes(text) for text in entry["data"]]
             else:
-                flat = np.array(entry["data"], dtype=entry["dtype"])
+                flat = _numbers(entry["data"], np.dtype(entry["dtype"]))
             arrays[name] = flat.reshape(entry["shape"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidArgument(
                 f"input {name} cannot be read ({type(error).__name__}: {error}); "
                 'write {"dtype": ..., "shape": [...], "data": [...]}'
@@ -237,13 +244,19 @@ def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         name: {
             "dtype": "string" if array.dtype == object else array.dtype.name,
             "shape": list(array.shape),
-            "data": [
-                _to_text(value) if isinstance(value, bytes) else value
-                for value in array.ravel().tolist()
-            ],
+            "data": [_to_text(value) for value in array.ravel().tolist()],
         }
         for name, array in arrays.items()
     }
+
+
+def _numbers(data: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    if dtype not in DTYPES.values() or dtype.kind == "O":
+        raise ValueError(f"dtype {dtype} is not a number's")
+    flat = np.array(data, dtype=dtype)
+    if dtype.kind in "iu" and not np.array_equal(flat, np.array(data)):
+        raise ValueError(f"{data!r:.60} are not all {dtype}")  # NumPy cuts 1.5 to 1
+    return flat
 
 
 def _to_bytes(text: Any) -> bytes:
@@ -255,9 +268,9 @@ def _to_bytes(text: Any) -> bytes:
     return bytes(text.encode())
 
 
-def _to_text(value: bytes) -> Any:
+def _to_text(value: Any) -> Any:
     try:
-        return value.decode()
+        return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         return {"b64": base64.b64encode(value).decode()}
 
