@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.progress import stages
 from pipeline.runner import Context
 from ssrec_tf import storage, table_folder
 from ssrec_tf.config import RunConfig
@@ -75,9 +76,13 @@ def transform(context: Context) -> None:
     tables, split = table_folder.load(context.inputs["ExampleGen"])
     config = context.config
     check_leakage(tables, split, statistic_rows=split.train, vocabulary_rows=split.train)
-    text = TextTable.build(tables, split, config.text)
-    text.save(context.output / "text")
-    write_examples(tables, split, context.output / "examples", max_targets=config.train.max_targets)
+    with stages("transform", 2) as begin:
+        begin("render, train the vocabulary, tokenize")
+        text = TextTable.build(tables, split, config.text)
+        text.save(context.output / "text")
+        begin("write the examples")
+        targets = config.train.max_targets
+        write_examples(tables, split, context.output / "examples", max_targets=targets)
     print(f"    {text.vocabulary.size:,} tokens, {text.vocabulary.num_items:,} of them items")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.modelling import build_model
+from pipeline.progress import stages
 from pipeline.runner import Context
 from ssrec_tf import table_folder
 from ssrec_tf.config import RunConfig
@@ -36,34 +37,43 @@ def evaluator(context: Context) -> None:
 
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
-    model = _trained_model(context, tables, split)
-    users = _ranked_users(tables, split)
     examples = context.inputs["Transform"] / "examples"
-    scores = {MODEL: _scores(model, tables, split, examples, config, users)}
-    ranking = scores[MODEL].ranking
-    scores |= _baseline_scores(tables, split, users)
-    report = evaluate(
-        tables,
-        split,
-        "test",
-        scores,
-        config.evaluate,
-        ranking_users=users,
-        split_seed=config.split.seed,
-    )
-    failures = gate(report, config.evaluate, MODEL, _last_blessed(context, report))
-    curves = [
-        {**row, "phase": f"{phase}/{row['phase']}"}
-        for name, phase in (("Pretrainer", "pretraining"), ("Trainer", "fine-tuning"))
-        for row in json.loads((context.inputs[name] / "curve.json").read_text())
-    ]
-    shown = _examples(model, tables, users, ranking, split)
-    write_report(context.output, report, curves=curves, examples=shown, card=_card(context))
+    users = _ranked_users(tables, split)
+    with stages("evaluate", 4) as begin:
+        begin("score the test rows, rank the catalogue")
+        model = _trained_model(context, tables, split)
+        scores = {MODEL: _scores(model, tables, split, examples, config, users)}
+        ranking = scores[MODEL].ranking
+        begin("fit the baselines")
+        scores |= _baseline_scores(tables, split, users)
+        begin("measure, resample")
+        report = evaluate(
+            tables,
+            split,
+            "test",
+            scores,
+            config.evaluate,
+            ranking_users=users,
+            split_seed=config.split.seed,
+        )
+        failures = gate(report, config.evaluate, MODEL, _last_blessed(context, report))
+        begin("write the report")
+        shown = _examples(model, tables, users, ranking, split)
+        curves = _curves(context)
+        write_report(context.output, report, curves=curves, examples=shown, card=_card(context))
     body = {"blessed": not failures, "failures": failures}
     (context.output / "blessing.json").write_text(json.dumps(body, indent=2))
     (context.output / "table.txt").write_text(report.table())
     for failure in failures:
         print(f"    not blessed: {failure}")
+
+
+def _curves(context: Context) -> list[dict[str, Any]]:
+    return [
+        {**row, "phase": f"{phase}/{row['phase']}"}
+        for name, phase in (("Pretrainer", "pretraining"), ("Trainer", "fine-tuning"))
+        for row in json.loads((context.inputs[name] / "curve.json").read_text())
+    ]
 
 
 def _card(context: Context) -> dict[str, Any]:

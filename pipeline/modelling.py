@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.progress import stages
 from pipeline.runner import Context
 from ssrec_tf import table_folder
 from ssrec_tf.config import RunConfig
@@ -65,8 +66,13 @@ def trainer(context: Context) -> None:
         "reading": config.train.reading,
     }
     folder = context.output / "saved_model"
-    export(model, folder, max_history=config.train.max_history, card=card)
-    worst = check_scores(folder, *_raw_rows(model, tables, split, examples, config))
+    with stages("export", 3) as begin:
+        begin("write the SavedModel")
+        export(model, folder, max_history=config.train.max_history, card=card)
+        begin("render and score raw rows")
+        rows = _raw_rows(model, tables, split, examples, config)
+        begin("compare with Keras, loaded three ways")
+        worst = check_scores(folder, *rows)
     shown = ", ".join(f"{way} {value:.1e}" for way, value in worst.items())
     print(f"    SavedModel equals Keras; largest difference: {shown}")
 

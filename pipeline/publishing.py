@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pipeline.progress import stages
 from pipeline.runner import SOURCES, Context
 from ssrec_tf import storage
 from ssrec_tf.errors import ExportError, GateError
@@ -25,6 +27,14 @@ def infra_validator(context: Context) -> None:
     served = context.work / "served"
     shutil.rmtree(served, ignore_errors=True)
     shutil.copytree(context.inputs["Trainer"] / "saved_model", served / "1")
+    with stages("ask a server", 1) as begin:
+        begin("gRPC, REST and the C API")
+        body = _ask(served)
+    (context.output / "infra.json").write_text(json.dumps(body, indent=2))
+    print(f"    asked by gRPC and REST: {', '.join(sorted(body.get('signatures', body)))}")
+
+
+def _ask(served: Path) -> dict[str, Any]:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "serving", "check", str(served)],
@@ -40,9 +50,8 @@ def infra_validator(context: Context) -> None:
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise ExportError(f"the server refused the model: {last}")
-    body = json.loads(done.stdout.strip().splitlines()[-1])
-    (context.output / "infra.json").write_text(json.dumps(body, indent=2))
-    print(f"    asked by gRPC and REST: {', '.join(sorted(body.get('signatures', body)))}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
 
 
 def pusher(context: Context) -> None:

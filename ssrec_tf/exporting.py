@@ -110,11 +110,10 @@ def check_scores(
     with tempfile.TemporaryDirectory() as scratch:
         request = Path(scratch) / "request.json"
         request.write_text(json.dumps({"behaviours": behaviours, "items": items}))
+        script = Path(__file__).with_name("score_saved_model.py")
+        _clean_process([str(script), str(folder), str(request), scratch], "")
         for way in ("function", "one_by_one", "session"):
-            answer = Path(scratch) / f"{way}.npz"
-            script = Path(__file__).with_name("score_saved_model.py")
-            _clean_process([str(script), way, str(folder), str(request), str(answer)], "")
-            with np.load(answer) as got:
+            with np.load(Path(scratch) / f"{way}.npz") as got:
                 worst[way] = max(
                     float(np.max(_relative(got[name], expected[name][: len(got[name])])))
                     for name in ("rating", "click_probability")

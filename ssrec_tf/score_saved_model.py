@@ -1,6 +1,6 @@
 """Score a SavedModel as a stranger would: this script imports tensorflow and numpy only.
 
-Usage: python score_saved_model.py function|one_by_one|session FOLDER REQUEST.json ANSWER.npz
+Usage: python score_saved_model.py FOLDER REQUEST.json ANSWERS
 """
 
 from __future__ import annotations
@@ -55,15 +55,20 @@ def batches(count: int, size: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def main(way: str, folder: str, request: str, answer: str) -> None:
-    """Score the request's pairs and write the answer."""
+def main(folder: str, request: str, answers: str) -> None:
+    """Score the request's pairs in every way; write `ANSWERS/<way>.npz` for each."""
     body = json.loads(Path(request).read_text())
     behaviours, items = body["behaviours"], body["items"]
-    score = by_session(folder) if way == "session" else by_function(folder)
-    count, size = (min(32, len(items)), 1) if way == "one_by_one" else (len(items), 64)
-    parts = [score(behaviours[part], items[part]) for part in batches(count, size)]
-    columns: dict[str, Any] = {n: np.concatenate([p[n] for p in parts]) for n in _OUTPUTS}
-    np.savez(answer, **columns)
+    function, session = by_function(folder), by_session(folder)
+    ways = (
+        ("function", function, len(items), 64),
+        ("one_by_one", function, min(32, len(items)), 1),
+        ("session", session, len(items), 64),
+    )
+    for name, score, count, size in ways:
+        parts = [score(behaviours[part], items[part]) for part in batches(count, size)]
+        columns: dict[str, Any] = {n: np.concatenate([p[n] for p in parts]) for n in _OUTPUTS}
+        np.savez(Path(answers) / f"{name}.npz", **columns)
 
 
 if __name__ == "__main__":

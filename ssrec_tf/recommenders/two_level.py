@@ -36,12 +36,19 @@ class TwoLevel(Recommender):
         self.stored = self.add_weight(
             shape=(count, self.encoder.width), initializer="zeros", trainable=False, name="stored"
         )
+        # A mean of states is much the same for every text: what differs is brought to one scale.
+        for name, initial in (("text_mean", "zeros"), ("text_deviation", "ones")):
+            value = self.add_weight(
+                shape=(self.encoder.width,), initializer=initial, trainable=False, name=name
+            )
+            setattr(self, name, value)
         self.id_embedding = self.add_weight(
             shape=(count, width), initializer=_normal(), name="id_embedding"
         )
         self.id_bias = self.add_weight(shape=(count,), initializer="zeros", name="id_bias")
         # The next item's log share starts at its popularity: the rest is learnt beyond it.
         share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
+        self._rarest = float(share.min())
         self.next_bias = self.add_weight(
             shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
         )
@@ -111,6 +118,10 @@ class TwoLevel(Recommender):
             for i in range(0, len(tokens), _ENCODE_BATCH)
         ]
         self.stored.assign(tf.concat(parts, axis=0))
+        seen = self.stored.numpy()[self.text.known_items]  # [train items, encoder width]
+        if len(seen):
+            self.text_mean.assign(seen.mean(axis=0))
+            self.text_deviation.assign(np.maximum(seen.std(axis=0), 1e-3))
 
     def items(
         self, text_vectors: tf.Tensor, refs: tf.Tensor, keep: tf.Tensor, training: bool = False
@@ -125,8 +136,9 @@ class TwoLevel(Recommender):
         """
         keep = tf.gather(keep * self._known, refs)  # [...]
         ids = tf.gather(self.id_embedding, refs) * keep[..., None]  # [..., width]
-        projected = self.text_projection(self.dropout(text_vectors, training=training))
-        bias = tf.gather(self.id_bias, refs) * keep + self.text_bias(text_vectors)[..., 0]
+        text = (text_vectors - self.text_mean) / self.text_deviation
+        projected = self.text_projection(self.dropout(text, training=training))
+        bias = tf.gather(self.id_bias, refs) * keep + self.text_bias(text)[..., 0]
         states = self.item_norm(projected + ids)
         # What comes next is learnt beside the ratings, not at their expense.
         labelled = self.statistics.has_rating or self.statistics.has_click
@@ -257,7 +269,7 @@ class TwoLevel(Recommender):
 
     def full_query(self, reading: Reading) -> tf.Tensor:
         """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
-        query = reading.query * tf.nn.softplus(self.next_scale)
+        query = reading.query * tf.nn.softplus(self.next_scale) / self.config.width
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
 
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
@@ -267,7 +279,8 @@ class TwoLevel(Recommender):
         # step would cost more than it brings.
         refs = tf.range(tf.shape(self.stored)[0])
         states = self.items(tf.convert_to_tensor(self.stored), refs, keep).next_states
-        bias = tf.convert_to_tensor(self.next_bias) * self._known
+        # An item that training never saw counts as the rarest, and is found by its text.
+        bias = tf.where(self._known > 0, tf.convert_to_tensor(self.next_bias), self._rarest)
         return tf.concat([states, bias[:, None]], axis=1)
 
     def _batch_items(self, batch: Batch, keep: tf.Tensor, training: bool) -> tuple[Reading, Items]:

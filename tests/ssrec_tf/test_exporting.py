@@ -1,0 +1,189 @@
+"""The SavedModel: core ops, the scores of Keras three ways, new items by text, hostile strings."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssrec_tf import learning
+from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
+from ssrec_tf.errors import ExportError
+from ssrec_tf.exporting import check_ops, check_scores, export
+from ssrec_tf.retrieval_index import brute_force, top_unseen
+from ssrec_tf.scoring import render_pairs, score_rows
+from ssrec_tf.statistics import LabelStatistics
+
+CONFIG = TrainConfig(
+    loop=LoopConfig(steps=30, batch_size=8, evaluate_every=15, checkpoint_every=15, seed=2),
+    optimizer=OptimizerConfig(learning_rate=5e-3, warmup_steps=5),
+    max_history=16,
+    max_targets=8,
+    width=32,
+    joint_length=96,
+)
+
+
+class Exported:
+    """A trained model and its SavedModel."""
+
+    def __init__(self, world, folder, reading):
+        from dataclasses import replace
+
+        config = replace(CONFIG, reading=reading)
+        encoder = learning.create_encoder(EncoderConfig(), world.text, seed=1)
+        statistics = LabelStatistics.of(world.tables, world.split.train)
+        self.world = world
+        self.model = learning.make_recommender(encoder, world.text, statistics, config)
+        learning.fit(self.model, world.examples, past_only=False, workdir=folder / "work")
+        self.folder = folder / "saved_model"
+        export(self.model, self.folder, max_history=16, card={"name": "planted"})
+        self.serve = tf.saved_model.load(str(self.folder)).signatures
+
+    def rows(self, count=50):
+        world, rows = self.world, self.world.split.valid
+        sizes = learning.batch_config(CONFIG, past_only=False)
+        rating, click = score_rows(self.model, world.examples, "valid", sizes, rows)
+        behaviours, items = render_pairs(world.text, world.tables, world.split, rows[:count])
+        return behaviours, items, {"rating": rating[:count], "click_probability": click[:count]}
+
+
+@pytest.fixture(scope="module")
+def exported(world, tmp_path_factory):
+    return Exported(world, tmp_path_factory.mktemp("two"), "two_level")
+
+
+@pytest.fixture(scope="module")
+def joint(world, tmp_path_factory):
+    return Exported(world, tmp_path_factory.mktemp("joint"), "joint")
+
+
+@pytest.mark.parametrize("name", ["exported", "joint"])
+def test_raw_strings_score_as_keras_does_from_references(name, request):
+    model = request.getfixturevalue(name)
+    behaviours, items, expected = model.rows()
+    worst = check_scores(model.folder, behaviours, items, expected)
+    assert set(worst) == {"function", "one_by_one", "session"}
+    assert max(worst.values()) < 1e-5
+
+
+def test_a_drift_is_noticed(exported):
+    behaviours, items, expected = exported.rows(5)
+    expected["rating"] = expected["rating"] + 0.01
+    with pytest.raises(ExportError, match="differ from Keras"):
+        check_scores(exported.folder, behaviours, items, expected)
+
+
+def test_hostile_and_odd_strings_have_finite_scores_in_the_scale(exported):
+    odd = ["", " ", "\x00", "[MASK] [SEP] [ITEM]", "🎬" * 50, "z" * 50_000, "عربي", "\n\n"]
+    out = exported.serve["serving_default"](
+        behaviour=tf.constant([f"user: {x}\nrated 9: {x}\n{x}" for x in odd]),
+        item=tf.constant(odd),
+    )
+    rating, click = out["rating"].numpy(), out["click_probability"].numpy()
+    assert np.isfinite(rating).all()
+    assert ((rating >= 1) & (rating <= 5)).all()
+    assert ((click > 0) & (click < 1)).all()
+
+
+def test_a_new_item_is_scored_by_its_text(exported):
+    history = "\n".join(f"rated 5: film number {i}. comedy" for i in (0, 2, 4))
+    out = exported.serve["serving_default"](
+        behaviour=tf.constant([history] * 2),
+        item=tf.constant(["film number 77. comedy", "film number 77. horror"]),
+    )
+    rating = out["rating"].numpy()
+    assert rating[0] != rating[1]
+
+
+def test_rank_takes_ids_and_texts_alike(exported):
+    def ask(history, candidates):
+        return exported.serve["rank"](
+            user=tf.constant([""]),
+            history=tf.constant([history]),
+            history_ratings=tf.constant([[5.0, 1.0, 0.0]]),
+            candidates=tf.constant([candidates]),
+        )
+
+    by_id = ask(["i00", "i01", ""], ["i02", "i03", "i05", ""])
+    by_text = ask(
+        ["film number 0. comedy", "film number 1. horror", ""],
+        [*(f"film number {i}. {'comedy' if i % 2 == 0 else 'horror'}" for i in (2, 3, 5)), ""],
+    )
+    for name in ("rating", "click_probability"):
+        assert np.allclose(by_id[name], by_text[name], atol=1e-6)
+    ranking = by_id["ranking"].numpy()[0]
+    assert sorted(ranking) == [0, 1, 2, 3]
+    assert ranking[-1] == 3  # padding comes last
+    click = by_id["click_probability"].numpy()[0]
+    assert click[ranking[:3]].tolist() == sorted(click[:3], reverse=True)
+
+
+def test_recommend_leaves_out_what_was_seen(exported):
+    seen = [f"film number {i}. comedy" for i in range(0, 10, 2)]
+    behaviour = "\n".join(f"rated 5: {text}" for text in seen)
+    out = exported.serve["recommend"](behaviour=tf.constant([behaviour, ""]), k=tf.constant(5))
+    items = [[item.decode() for item in row] for row in out["items"].numpy()]
+    assert all(len(set(row)) == 5 for row in items)
+    assert not {f"i{i:02d}" for i in range(0, 10, 2)} & set(items[0])
+    scores = out["scores"].numpy()
+    assert (np.diff(scores, axis=1) <= 0).all()
+    # The same by hand: all items by query and index.
+    everything = exported.serve["recommend"](behaviour=tf.constant([behaviour]), k=tf.constant(99))
+    assert everything["items"].shape == (1, 30)
+    assert np.isneginf(everything["scores"].numpy()[0, -5:]).all()
+
+
+def test_embed_gives_a_vector_a_text(exported):
+    vectors = exported.serve["embed"](text=tf.constant(["film number 1. horror", "", "new"]))
+    assert vectors["vector"].shape == (3, 128)
+    stored = exported.model.stored.numpy()[2]
+    assert vectors["vector"].numpy()[0] == pytest.approx(stored, abs=1e-5)
+
+
+def test_assets_and_card(exported):
+    extra = exported.folder / "assets.extra"
+    card = json.loads((extra / "model_card.json").read_text())
+    assert card["name"] == "planted"
+    assert set(card["signatures"]) == {"serving_default", "rank", "embed", "recommend"}
+    assert card["signatures"]["rank"]["inputs"]["candidates"] == "string (None, None)"
+    assert json.loads((extra / "statistics.json").read_text())["high"] == 5.0
+    assert (extra / "vocabulary" / "items.txt").read_text().startswith("i00\n")
+
+
+def test_weights_are_written_once(exported):
+    size = sum(path.stat().st_size for path in exported.folder.rglob("variables*"))
+    weights = sum(v.numpy().nbytes for v in exported.model.variables)
+    assert size < 1.2 * weights
+
+
+def test_ops_are_tensorflows_own(exported):
+    ops = check_ops(exported.folder)
+    assert {"LookupTableFindV2", "UnicodeDecode", "MatMul"} <= ops
+    assert not [op for op in ops if "Text" in op or "Wordpiece" in op]
+
+
+def test_a_foreign_op_is_refused(exported, tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(exported.folder, tmp_path / "m")
+    path = tmp_path / "m" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved.meta_graphs[0].graph_def.node.add(name="x", op="FastBertNormalize")
+    path.write_bytes(saved.SerializeToString())
+    with pytest.raises(ExportError, match="FastBertNormalize"):
+        check_ops(tmp_path / "m")
+
+
+def test_search_leaves_out_seen_positions_by_hand():
+    index = brute_force(tf.constant([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
+    queries = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    seen = tf.constant([[1, -1], [-1, -1]])
+    scores, places = top_unseen(index, queries, seen, tf.constant(2), 4)
+    assert places.numpy()[0].tolist() == [2, 0]
+    assert scores.numpy()[0].tolist() == [2.0, 1.0]
+    assert places.numpy()[1, 0] == 3
+    scores, _ = top_unseen(index, queries, seen, tf.constant(9), 4)
+    assert scores.shape == (2, 4)
+    assert np.isneginf(scores.numpy()[0, -1])
