@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
@@ -60,6 +62,26 @@ def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
         return work()
     except ServingError as error:
         context.abort(error.code, str(error))
+    except Exception as error:  # gRPC would send the exception's own text
+        kind = type(error).__name__
+        context.abort(grpc.StatusCode.INTERNAL, f"{kind} in the stand-in; report it")
+
+
+def _array(name: str, proto: Any) -> np.ndarray:
+    """A TensorProto as an array.
+
+    One value may stand for a whole tensor, so a few bytes can ask for any amount of memory:
+    the size is checked first.
+    """
+    try:
+        dtype = tf.as_dtype(proto.dtype)
+        size = math.prod(dim.size for dim in proto.tensor_shape.dim)
+        if size * dtype.size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"its shape asks for {size} values of {dtype.size} bytes")
+        array: np.ndarray = tf.make_ndarray(proto)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"tensor {name} cannot be read: {error}") from None
+    return array
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -78,10 +100,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _predict(self, request: Any) -> Any:
         servable = _find(self._versions, request.model_spec)
-        try:
-            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-        except (TypeError, ValueError) as error:
-            raise InvalidArgument(f"a tensor cannot be read: {error}") from None
+        inputs = {name: _array(name, proto) for name, proto in request.inputs.items()}
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         if name not in servable.signatures:  # not REST's status, but the real server's, too
             raise FailedPrecondition(f'Serving signature key "{name}" not found.')
@@ -135,4 +154,5 @@ def status_of(servable: Servable) -> Any:
     entry = response.model_version_status.add()
     entry.version = servable.version
     entry.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    entry.status.SetInParent()  # OK, and said so
     return response

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,8 @@ import tensorflow as tf
 
 from serving.errors import InvalidArgument
 from serving.servable import Servable
+
+MAX_RANK = 32  # beyond any signature's, within NumPy's
 
 
 def parse_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.ndarray], bool]:
@@ -103,49 +104,76 @@ def _array(key: str, value: Any, info: Any) -> np.ndarray:
     """A JSON value as an array of the signature's type."""
     dtype = tf.as_dtype(info.dtype)
     try:
-        if dtype == tf.string:
-            return np.array(_strings(key, value), dtype=object)
-        array = np.array(_numbers(key, value))
-        if array.dtype == object:
-            raise ValueError("lists of unequal length")
-        if dtype.is_integer and array.size and not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"{array.ravel()[0]!r} is not an integer")
-        return array.astype(dtype.as_numpy_dtype)
-    except (ValueError, TypeError, OverflowError) as error:
+        leaves, shape = _flatten(value)
+        array = np.empty(len(leaves), dtype=dtype.as_numpy_dtype)
+        for place, leaf in enumerate(leaves):
+            array[place] = _leaf(leaf, dtype)
+        return array.reshape(shape)
+    except ValueError as error:
         raise InvalidArgument(f"JSON Value for {key} is not {dtype.name}: {error}") from None
 
 
-def _strings(key: str, value: Any) -> Any:
-    if isinstance(value, list):
-        parts = [_strings(key, part) for part in value]
-        if len({np.shape(part) for part in parts}) > 1:
+def _flatten(value: Any) -> tuple[list[Any], list[int]]:
+    """Leaves in order, and the shape; level by level, so that no nesting ends the stack."""
+    level, shape = [value], []
+    while level and isinstance(level[0], list):
+        sizes = {len(part) if isinstance(part, list) else -1 for part in level}
+        if len(sizes) > 1:
             raise ValueError("lists of unequal length")
-        return parts
+        shape.append(sizes.pop())
+        if len(shape) > MAX_RANK:
+            raise ValueError(f"lists nested deeper than {MAX_RANK}")
+        level = [leaf for part in level for leaf in part]
+    if any(isinstance(leaf, list) for leaf in level):
+        raise ValueError("lists of unequal length")
+    return level, shape
+
+
+def _leaf(value: Any, dtype: tf.DType) -> Any:
+    """One value, refused where it would change on the way to `dtype`."""
+    if dtype == tf.string:
+        return _bytes(value)
+    if dtype.is_bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{_show(value)} is not true or false")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{_show(value)} is not a number")
+    if dtype.is_integer:
+        if not isinstance(value, int):
+            raise ValueError(f"{value!r} is not an integer")
+        if not dtype.min <= value <= dtype.max:
+            raise ValueError(f"{_show(value)} is outside {dtype.min} to {dtype.max}")
+        return value
+    bits = np.finfo(dtype.as_numpy_dtype).nmant + 1
+    limit = 2**bits - 1 if isinstance(value, int) else float(dtype.max)
+    if abs(value) > limit and value not in (float("inf"), float("-inf")):
+        raise ValueError(f"{_show(value)} loses precision; the largest is {limit}")
+    return value
+
+
+def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
         try:
             return base64.b64decode(value["b64"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError(f"b64: {error}") from None
-    raise ValueError(f"{json.dumps(value)[:60]} is not a string")
+    raise ValueError(f"{_show(value)} is not a string")
 
 
-def _numbers(key: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return [_numbers(key, part) for part in value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{json.dumps(value)[:60]} is not a number")
-    return value
+def _show(value: Any) -> str:
+    """A value's beginning; a container by its kind, since it may be huge or deep."""
+    kinds: dict[type, str] = {list: "a list", dict: "an object"}
+    return kinds.get(type(value)) or json.dumps(value)[:60]
 
 
 def _plain(key: str, value: np.ndarray) -> Any:
     """An output as JSON: bytes as text, or base64 where the name ends in `_bytes`."""
     if value.dtype != object:
         # A float32 is written in its own shortest form, not in float64's.
-        return json.loads(
-            json.dumps(value.tolist() if value.dtype != np.float32 else _short(value))
-        )
+        return _short(value) if value.dtype == np.float32 else value.tolist()
     flat = [_text(key, part) for part in value.ravel()]
     if value.ndim == 0:
         return flat[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,7 +19,7 @@ from serving.versions import Versions
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?::(?P<verb>\w+)|/(?P<metadata>metadata))?"
 )
 
@@ -49,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Status and metadata."""
+        if self.headers.get("Content-Length", "0") != "0":
+            self.close_connection = True  # the body is not read: it is no next request
         self._respond(self._get)
 
     def do_POST(self) -> None:
@@ -58,31 +61,46 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a request's text must not reach a log."""
 
-    def _respond(self, work: Any) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses (a method, a broken head), as JSON like every error."""
+        self.close_connection = True
+        self._send(code, json.dumps({"error": message or f"HTTP {code}"}))
+
+    def _respond(self, work: Callable[[], str]) -> None:
         try:
             status, text = 200, work()
         except ServingError as error:
             status, text = error.http, json.dumps({"error": str(error)})
+        except OSError:  # the client went away, or is too slow: nobody to answer
+            self.close_connection = True
+            return
         except Exception as error:  # a fault of ours still gets its answer
             kind = type(error).__name__
             status, text = 500, json.dumps({"error": f"{kind} in the stand-in; report it"})
+        try:
+            self._send(status, text)
+        except OSError:
+            self.close_connection = True
+
+    def _send(self, status: int, text: str) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _get(self) -> str:
         match, servable = self._route()
         if match["verb"]:
             raise InvalidArgument(f"Malformed request: GET {self.path}")
         if not match["metadata"]:
-            return str(json_format.MessageToJson(status_of(servable)))
-        signatures = json_format.MessageToDict(signature_map(servable))
+            return json.dumps(_plain(status_of(servable)), indent=1)
         spec = {"name": match["name"], "signature_name": "", "version": str(servable.version)}
-        kind = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
-        body = {"model_spec": spec, "metadata": {"signature_def": {"@type": kind, **signatures}}}
+        body = {"model_spec": spec, "metadata": {"signature_def": _plain(signature_map(servable))}}
         return json.dumps(body, indent=1)
 
     def _post(self) -> str:
@@ -104,9 +122,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if not re.fullmatch("[0-9]{1,9}", length) or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             raise InvalidArgument(
-                f"Content-Length is {length or 'missing'}; send 0 to {MAX_BODY_BYTES} bytes"
+                f"Content-Length is {length[:20] or 'missing'}; send 0 to {MAX_BODY_BYTES} bytes"
             )
         return self.rfile.read(int(length))
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    """A message with its own field names, unset fields included, as TensorFlow Serving writes."""
+    plain: dict[str, Any] = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return plain

@@ -12,6 +12,7 @@ import tensorflow as tf
 from serving.errors import InvalidArgument, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
+_HEADING = "Graph execution error:"
 
 
 class Servable:
@@ -28,10 +29,9 @@ class Servable:
         try:
             with self.session.graph.as_default():
                 meta = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
-        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        except Exception as error:  # a broken file fails in as many ways as it can be broken
             self.session.close()
-            first = str(error).splitlines()[0]
-            raise ServingError(f"{folder} cannot be loaded: {first}") from None
+            raise ServingError(f"{folder} cannot be loaded: {_first_line(error)}") from None
         self.signatures = {
             name: signature
             for name, signature in meta.signature_def.items()
@@ -62,6 +62,7 @@ class Servable:
         Raises:
             InvalidArgument: a name, type or shape that the signature does not have, or
                 values that the graph refuses.
+            ServingError: the graph fails on values that it takes.
         """
         signature = self.signature(name)
         missing = sorted(set(signature.inputs) - set(inputs))
@@ -85,14 +86,21 @@ class Servable:
         try:
             answer: dict[str, np.ndarray] = self.session.run(fetches, feed)
         except (tf.errors.InvalidArgumentError, ValueError) as error:
-            raise InvalidArgument(str(error).splitlines()[0]) from None
+            raise InvalidArgument(_first_line(error)) from None
         except (RuntimeError, tf.errors.OpError) as error:  # closed, out of memory, ...
-            raise ServingError(f"signature {name}: {str(error).splitlines()[0]}") from None
+            raise ServingError(f"signature {name}: {_first_line(error)}") from None
         return {key: np.asarray(value) for key, value in answer.items()}
 
     def close(self) -> None:
         """Free the session."""
         self.session.close()
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the graph's or Python's stack."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    lines = [line for line in text.splitlines() if line.strip() not in ("", _HEADING)]
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def _checked(key: str, info: Any, value: np.ndarray) -> np.ndarray:
