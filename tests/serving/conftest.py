@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from serving.up import Endpoint, free_port, stand_in
 
-from serving.up import Endpoint, free_port, stand_in
-
 ITEMS = ("first", "second", "电影")
 BIAS = (1.0, 2.5, -3.0, 0.125)
 """One a known item, then that of unknown items."""
@@ -70,7 +68,7 @@ class Ranker(tf.Module):
     @tf.function(input_signature=[STRINGS, STRINGS])
     def score(self, behaviour, item):
         rating = self.rate(item) + tf.cast(tf.strings.length(behaviour), tf.float32)
-        return {"rating": rating, "click_probability": rating / 10.0}
+        return {"rating": rating, "click_probability": rating / 8.0}
 
     @tf.function(input_signature=[STRINGS, STRING_ROWS, tf.TensorSpec([None, None]), STRING_ROWS])
     def rank(self, user, history, history_ratings, candidates):
@@ -78,7 +76,7 @@ class Ranker(tf.Module):
         rating = self.rate(candidates) + known[:, None]
         rating += 0.0 * tf.cast(tf.strings.length(user), tf.float32)[:, None]
         ranking = tf.argsort(rating, direction="DESCENDING", stable=True)
-        return {"rating": rating, "click_probability": rating / 10.0, "ranking": ranking}
+        return {"rating": rating, "click_probability": rating / 8.0, "ranking": ranking}
 
     @tf.function(input_signature=[STRINGS])
     def embed(self, text):
@@ -154,86 +152,3 @@ def in_threads():
         return errors
 
     return run
-
-
-STRINGS = tf.TensorSpec([None], tf.string)
-STRING_ROWS = tf.TensorSpec([None, None], tf.string)
-
-
-class FourSignatures(tf.Module):
-    """A table (filled by the init op) gives Heat 4 and Toy Story 5, else 3; a variable adds."""
-
-    def __init__(self, bias):
-        super().__init__()
-        pairs = tf.lookup.KeyValueTensorInitializer(["Heat", "Toy Story"], [4.0, 5.0])
-        self.table = tf.lookup.StaticHashTable(pairs, 3.0)
-        self.bias = tf.Variable(0.0)
-        self.bias.assign(bias)  # differs from the initial value: only a restore brings it back
-
-    def rate(self, items):
-        return self.table.lookup(items) + self.bias
-
-    @tf.function(input_signature=[STRINGS, STRINGS])
-    def score(self, behaviour, item):
-        rating = self.rate(item) + tf.cast(tf.strings.length(behaviour), tf.float32)
-        return {"rating": rating, "click_probability": rating / 8.0}
-
-    @tf.function(input_signature=[STRINGS, STRING_ROWS, tf.TensorSpec([None, None]), STRING_ROWS])
-    def rank(self, user, history, history_ratings, candidates):
-        known = tf.reduce_sum(history_ratings, axis=1) + 0.0 * self.rate(history[:, 0])
-        rating = self.rate(candidates) + known[:, None]
-        rating += 0.0 * tf.cast(tf.strings.length(user), tf.float32)[:, None]
-        ranking = tf.argsort(rating, direction="DESCENDING", stable=True)
-        return {"rating": rating, "click_probability": rating / 8.0, "ranking": ranking}
-
-    @tf.function(input_signature=[STRINGS])
-    def embed(self, text):
-        return {"vector": tf.stack([self.table.lookup(text), self.rate(text)], axis=1)}
-
-    @tf.function(input_signature=[STRINGS, tf.TensorSpec([], tf.int32)])
-    def recommend(self, behaviour, k):
-        tf.debugging.assert_less_equal(k, 3, message="k is larger than the catalogue")
-        items = tf.constant(["Toy Story", "Heat", "电影\x00."])[:k]
-        items = tf.tile(items[None], [tf.size(behaviour), 1])
-        return {"items": items, "scores": self.rate(items)}
-
-    @tf.function(input_signature=[STRINGS])
-    def echo(self, text):
-        return {"raw_bytes": tf.identity(text), "text": tf.strings.upper(text)}
-
-
-def _save(folder: Path, *, bias: float = 0.25, names=None) -> Path:
-    model = FourSignatures(bias)
-    signatures = {
-        "serving_default": model.score,
-        "rank": model.rank,
-        "embed": model.embed,
-        "recommend": model.recommend,
-        "echo": model.echo,
-    }
-    chosen = {name: f for name, f in signatures.items() if names is None or name in names}
-    tf.saved_model.save(model, str(folder), signatures=chosen)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def toy(tmp_path_factory):
-    """The folder of versions; version 3 is the newest."""
-    base = tmp_path_factory.mktemp("served")
-    _save(base / "3")
-    (base / "2").mkdir()
-    (base / "notes").mkdir()
-    return base
-
-
-@pytest.fixture(scope="session")
-def endpoint(toy):
-    """A stand-in that serves the toy while the tests run."""
-    where = Endpoint(free_port(), free_port(), "toy", "stand-in")
-    with stand_in(toy, where):
-        yield where
-
-
-@pytest.fixture
-def make_toy():
-    return _save

@@ -1,0 +1,112 @@
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from serving import versions as module
+from serving.errors import InvalidArgument, NotFound, Unavailable
+from serving.versions import Versions, list_versions
+
+HEAT = {"text": np.array([b"Heat"], dtype=object)}
+
+
+def until(condition):
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert condition()
+
+
+def rate(versions):
+    """4 of the table, plus the version's variable."""
+    return versions.get("toy").run("embed", HEAT)["vector"][0, 1]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.2)
+
+
+@pytest.fixture
+def served(tmp_path, make_toy):
+    make_toy(tmp_path / "2", bias=0.5, names=["embed"])
+    versions = Versions("toy", tmp_path)
+    yield versions, tmp_path
+    versions.close()
+
+
+def test_numbers_only_and_as_numbers(tmp_path):
+    for name in ("9", "10", "v11", "12.tmp", "-3", "٣"):
+        (tmp_path / name).mkdir()
+    assert sorted(list_versions(tmp_path)) == [9, 10]
+    assert list_versions(tmp_path / "gone") == []
+
+
+def test_a_new_version_is_swapped_in_without_a_gap(served, make_toy, tmp_path_factory):
+    versions, folder = served
+    staged = make_toy(tmp_path_factory.mktemp("staged") / "x", bias=1.0, names=["embed"])
+    seen, stop = [], threading.Event()
+
+    def keep_asking():
+        while not stop.is_set():
+            seen.append(float(rate(versions)))
+
+    asker = threading.Thread(target=keep_asking)
+    asker.start()
+    try:
+        until(lambda: len(seen) > 3)
+        staged.rename(folder / "10")  # more than 2 as a number, less as a text
+        until(lambda: versions.get("toy").version == 10)
+        count = len(seen)
+        until(lambda: len(seen) > count + 3)
+    finally:
+        stop.set()
+        asker.join()
+    assert set(seen) == {4.5, 5.0}
+    assert seen == sorted(seen)  # never back to the old one
+    assert asker.is_alive() is False
+
+
+def test_a_request_under_way_ends_on_the_old_version(served, make_toy):
+    versions, folder = served
+    old = versions.get("toy")
+    make_toy(folder / "3", bias=1.0, names=["embed"])
+    until(lambda: versions.get("toy").version == 3)
+    assert old.run("embed", HEAT)["vector"][0, 1] == 4.5
+
+
+def test_a_half_copied_version_is_tried_again(served, make_toy, tmp_path_factory, capfd):
+    versions, folder = served
+    whole = make_toy(tmp_path_factory.mktemp("staged") / "x", bias=1.0, names=["embed"])
+    (folder / "3").mkdir()
+    time.sleep(0.6)  # several polls and retries
+    assert rate(versions) == 4.5
+    error = capfd.readouterr().err
+    assert error.count("version 3 is not served") == 1
+    shutil.copytree(whole, folder / "3", dirs_exist_ok=True)
+    until(lambda: versions.get("toy").version == 3)
+    assert rate(versions) == 5.0
+
+
+def test_what_is_not_served(served):
+    versions, _ = served
+    assert versions.get("toy", 2).version == 2
+    with pytest.raises(NotFound, match=r"Latest\(films\)"):
+        versions.get("films")
+    with pytest.raises(NotFound, match=r"Specific\(toy, 1\)"):
+        versions.get("toy", 1)
+    with pytest.raises(InvalidArgument, match="label: new"):
+        versions.get("toy", label="new")
+
+
+def test_a_start_without_a_version(tmp_path):
+    with pytest.raises(NotFound, match="gone is no folder"):
+        Versions("toy", tmp_path / "gone")
+    with pytest.raises(NotFound, match="holds no version"):
+        Versions("toy", tmp_path)
+    (tmp_path / "1").mkdir()
+    with pytest.raises(Unavailable, match="cannot be loaded"):
+        Versions("toy", tmp_path)
