@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import traceback
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ssrec_tf.errors import SsrecError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,9 +86,9 @@ def _behaviour(parsed: argparse.Namespace) -> str:
 
 
 def _score(parsed: argparse.Namespace) -> None:
+    signature = _load(parsed.model)["serving_default"]
     import tensorflow as tf
 
-    signature = _load(parsed.model)["serving_default"]
     count = len(parsed.items)
     out = signature(
         behaviour=tf.constant([_behaviour(parsed)] * count), item=tf.constant(parsed.items)
@@ -96,9 +99,9 @@ def _score(parsed: argparse.Namespace) -> None:
 
 
 def _recommend(parsed: argparse.Namespace) -> None:
+    signatures = _load(parsed.model)
     import tensorflow as tf
 
-    signatures = _load(parsed.model)
     out = signatures["recommend"](
         behaviour=tf.constant([_behaviour(parsed)]), k=tf.constant(parsed.k)
     )
@@ -107,12 +110,12 @@ def _recommend(parsed: argparse.Namespace) -> None:
 
 
 def _load(folder: Path):  # type: ignore[no-untyped-def]
-    import tensorflow as tf
-
     from ssrec_tf.errors import DataError
 
     if not (folder / "saved_model.pb").exists():
         raise DataError(f"{folder} holds no saved_model.pb; give a folder served/ssrec/<version>")
+    import tensorflow as tf
+
     model = tf.saved_model.load(str(folder))
     signatures = model.signatures
     signatures["serving_default"]._keep = model  # the variables live as long as their owner

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# The look-behind starts one attempt a run of letters: linear in a text of any length.
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _DIGITS = re.compile(r"(?<![\w])\+?\(?\d[\d ().-]{6,22}\d(?![\w])")
+_YEARS = re.compile(r"(?:1[5-9]|20)\d\d")
+_DATE = re.compile(r"(?:1[5-9]|20)\d\d[-.](?:0[1-9]|1[0-2])[-.](?:0[1-9]|[12]\d|3[01])(?!\d)")
 
 
 def hide_personal_data(text: str) -> str:
     """Put the words `email`, `phone` and `card` where such a thing stood.
 
     A run of 13 to 19 digits that passes Luhn's check is a card number; one of 9 to 15
-    digits, or of 7 to 15 with a leading `+` or bracket, is a phone number. Years, prices
-    and short numbers stay.
+    digits, or of 7 to 15 with a leading `+` or bracket, is a phone number. Years, dates,
+    book numbers (ISBN-13), prices and short numbers stay. Give one cell at a time: the
+    numbers of two cells side by side look like one number.
     """
     return _DIGITS.sub(_hide_digits, _EMAIL.sub("email", text))
 
@@ -23,10 +27,22 @@ def _hide_digits(match: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", shown)
     if 13 <= len(digits) <= 19 and passes_luhn(digits):
         return "card"
+    if _is_no_number_to_call(shown, digits):
+        return shown
     marked = shown.startswith(("+", "("))
     if 9 <= len(digits) <= 15 or (marked and len(digits) >= 7):
         return "phone"
     return shown
+
+
+def _is_no_number_to_call(shown: str, digits: str) -> bool:
+    """Years in a row, a date, or a book's number."""
+    if shown.startswith("+"):
+        return False
+    if len(digits) == 13 and digits.startswith(("978", "979")):
+        return True
+    groups = re.findall(r"\d+", shown)
+    return all(_YEARS.fullmatch(group) for group in groups) or bool(_DATE.match(shown))
 
 
 def passes_luhn(digits: str) -> bool:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -23,7 +25,9 @@ from ssrec_tf.personal_data import hide_personal_data
 from ssrec_tf.tables import Tables
 
 _SPACES = r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+"
-_EVENT = r"^rated ([0-9]+(?:\.[0-9]+)?): "
+_SPACES_IN_GRAPH = r"[\s\pZ\x00-\x1f\x7f\x{85}]+"  # the same set, as RE2 writes it
+# Few enough digits that no text is an infinite rating.
+_EVENT = r"^rated (-?[0-9]{1,9}(?:\.[0-9]{1,9})?):(?: |$)"
 _SEEN = "seen: "
 _USER = "user: "
 MAX_TEXT_BYTES = 65_536
@@ -53,9 +57,14 @@ def render_items(tables: Tables, config: TextConfig) -> pd.Series:
         ConfigError: the template names an attribute that the items lack.
     """
     texts = _render(tables.items, config.item_template, "text.item_template", config)
-    ids = texts.index.to_series().map(lambda item: _finish(str(item), config))
+    # An id is a name already: no words to drop from it, and no phone number.
+    ids = texts.index.to_series().map(lambda item: _clean(str(item)))
     texts = texts.where(texts != "", "item " + ids)
-    return texts.where(~texts.duplicated(), texts + " #" + ids)
+    again = texts.duplicated()
+    while again.any():  # a second turn only where some text ends in `#ID` by itself
+        texts = texts.where(~again, texts + " #" + ids)
+        again = texts.duplicated()
+    return texts
 
 
 def render_users(tables: Tables, config: TextConfig) -> pd.Series:
@@ -84,7 +93,7 @@ def parse_behaviour(texts: tf.Tensor, *, max_history: int) -> ParsedBehaviour:
     """Take behaviours apart, in the graph, with core ops only.
 
     A line without a known beginning is an item without a rating; of several `user:` lines
-    the first counts; blank lines are passed over.
+    the first counts; blank lines, and events without an item, are passed over.
 
     Args:
         texts: string [batch].
@@ -93,38 +102,41 @@ def parse_behaviour(texts: tf.Tensor, *, max_history: int) -> ParsedBehaviour:
     lines = tf.strings.split(tf.strings.regex_replace(texts, r"\r\n?", "\n"), "\n")
     rows, flat = lines.value_rowids(), collapse(lines.values)  # [lines] each
     batch = tf.shape(texts, out_type=tf.int64)[0]
-    is_user = tf.strings.regex_full_match(flat, r"(?s)user:.*")
-    is_event = ~is_user & (flat != "")
+    is_user = tf.strings.substr(flat, 0, len("user:")) == "user:"
+    named = tf.strings.regex_replace(flat, _EVENT + "|^seen:(?: |$)", "")  # [lines]
+    is_event = ~is_user & (named != "")
     user = tf.strings.strip(tf.strings.regex_replace(flat, "^user:", ""))
     first_user = tf.RaggedTensor.from_value_rowids(
         tf.boolean_mask(user, is_user), tf.boolean_mask(rows, is_user), nrows=batch, validate=False
     )[:, :1]
-    events = tf.boolean_mask(flat, is_event)  # [events]
     event_rows = tf.boolean_mask(rows, is_event)
 
     def ragged(values: tf.Tensor) -> tf.RaggedTensor:
         kept = tf.RaggedTensor.from_value_rowids(values, event_rows, nrows=batch, validate=False)
         return kept[:, -max_history:]
 
-    items = ragged(tf.strings.regex_replace(events, _EVENT + "|^seen: ", ""))
+    items = ragged(tf.boolean_mask(named, is_event))
     nan = float("nan")
     return ParsedBehaviour(
         user=first_user.to_tensor("", shape=[None, 1])[:, 0],
         items=items.to_tensor("", shape=[None, max_history]),
-        ratings=ragged(_ratings(events)).to_tensor(nan, shape=[None, max_history]),
+        ratings=ragged(_ratings(tf.boolean_mask(flat, is_event))).to_tensor(
+            nan, shape=[None, max_history]
+        ),
         count=tf.cast(items.row_lengths(), tf.int32),
     )
 
 
 def collapse(texts: tf.Tensor) -> tf.Tensor:
     """One space for each run of white space, none at the ends: string, any shape."""
-    return tf.strings.strip(tf.strings.regex_replace(texts, r"[\s\x00-\x1f\x7f]+", " "))
+    return tf.strings.strip(tf.strings.regex_replace(texts, _SPACES_IN_GRAPH, " "))
 
 
 def _ratings(events: tf.Tensor) -> tf.Tensor:
     """Number after `rated`, NaN where there is none: string to float32 [events]."""
-    rated = tf.strings.regex_full_match(events, rf"(?s){_EVENT}.*")
-    numbers = tf.strings.regex_replace(events, rf"(?s){_EVENT}.*", r"\1")
+    # \C is any byte: a text need not be valid UTF-8.
+    rated = tf.strings.regex_full_match(events, rf"{_EVENT}\C*")
+    numbers = tf.strings.regex_replace(events, rf"{_EVENT}\C*", r"\1")
     return tf.strings.to_number(tf.where(rated, numbers, "nan"))
 
 
@@ -135,7 +147,11 @@ def format_number(value: float) -> str:
 
 def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) -> pd.Series:
     """Fill a template for every row; without a template, all attributes in their order."""
-    columns = {name: frame[name].map(_cell) for name in frame.columns}
+    columns = {name: _cells(frame[name], config) for name in frame.columns}
+    if not template:
+        rows = zip(*columns.values(), strict=True) if columns else [()] * len(frame)
+        joined = [_finish(". ".join(cell for cell in row if cell), config) for row in rows]
+        return pd.Series(joined, index=frame.index, dtype=object)
     parts = _parse_template(template, list(columns), key)
     texts = pd.Series("", index=frame.index, dtype=object)
     for before, name, after in parts:
@@ -151,45 +167,60 @@ def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) ->
 Part = tuple[str, str | None, str]
 
 
-def _parse_template(template: str, names: list[str], key: str) -> list[Part]:
+def _parse_template(template: str, names: Sequence[str], key: str) -> list[Part]:
     """Cut a template into (before, attribute, after); what is optional goes with its attribute."""
-    if not template:
-        return [("" if i == 0 else ". ", name, "") for i, name in enumerate(names)]
     parts: list[Part] = []
-    for optional, name, literal in re.findall(r"\[([^\]]*)\]|\{(\w+)\}|([^\[\]{}]+|.)", template):
+    pattern = r"\[([^\[\]]*)\]|\{([^{}\[\]]+)\}|([^\[\]{}]+)|(.)"
+    for optional, name, literal, stray in re.findall(pattern, template, re.DOTALL):
+        if stray:
+            raise ConfigError(f"{key}: a {stray} in {template!r} has no partner; add or remove it")
         if literal:
             parts.append((literal, None, ""))
             continue
-        inner = re.fullmatch(r"([^{]*)\{(\w+)\}([^{]*)", optional) if optional else None
-        if optional and inner is None:
+        inner = None if name else re.fullmatch(r"([^{}]*)\{([^{}]+)\}([^{}]*)", optional)
+        if not name and inner is None:
             raise ConfigError(f"{key}: [{optional}] must hold one attribute in braces")
-        part = (inner[1], inner[2], inner[3]) if inner else ("", name, "")
-        if part[1] not in names:
-            near = difflib.get_close_matches(part[1], names, n=1)
+        before, wanted, after = inner.groups() if inner else ("", name, "")
+        if wanted not in names:
+            near = difflib.get_close_matches(wanted, names, n=1)
             hint = f"; did you mean {{{near[0]}}}?" if near else ""
             raise ConfigError(
-                f"{key}: {{{part[1]}}} is no attribute; there are "
-                f"{', '.join(names) or 'none'}{hint}"
+                f"{key}: {{{wanted}}} is no attribute; there are {', '.join(names) or 'none'}{hint}"
             )
-        parts.append(part)
+        parts.append((before, wanted, after))
     return parts
+
+
+def _cells(column: pd.Series, config: TextConfig) -> pd.Series:
+    """A column as text, personal data hidden cell by cell if asked: str, "" for missing."""
+    texts = column.map(_cell).astype(object)
+    return texts.map(hide_personal_data) if config.mask_personal_data else texts
 
 
 def _cell(value: object) -> str:
     """A cell as text: missing is "", a whole number has no `.0`."""
-    if value is None or value != value:
+    if value is None or value is pd.NA or value != value:
         return ""
-    if isinstance(value, float):
-        return format_number(value)
+    if isinstance(value, float | np.floating):
+        return format_number(float(value))
     return str(value)
 
 
 def _finish(text: str, config: TextConfig) -> str:
-    """Hide personal data, drop stop words, collapse white space, cut what no one reads."""
-    if config.mask_personal_data:
-        text = hide_personal_data(text)
+    """Drop stop words, collapse white space, cut what no one reads."""
     if config.stop_words:
-        stop = {word.casefold() for word in config.stop_words}
-        text = " ".join(word for word in text.split() if word.casefold() not in stop)
+        text = _stop_pattern(config.stop_words).sub(" ", text)
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
     text = re.sub(_SPACES, " ", text).strip()
-    return text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    return text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore").strip()
+
+
+@lru_cache(maxsize=8)
+def _stop_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Whole words in any case; parts of `Children's` or `the-end` are no words."""
+    longest_first = sorted(words, key=len, reverse=True)
+    either = "|".join(re.escape(word) for word in longest_first)
+    return re.compile(rf"(?<![\w'’-])(?:{either})(?![\w'’-])", re.IGNORECASE)

@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from ssrec_tf.characters import (
     ALONE,
+    KEPT_SPAN,
     LENGTH_BITS,
     PLANES,
+    PRIVATE,
+    REMOVED_SPAN,
     SEPARATOR,
     TAGS,
     TAGS_SIZE,
@@ -28,6 +31,10 @@ class WordPieceTokenizer(tf.Module):
 
     A text is decoded to code points; a table cleans, lowercases, strips accents and
     isolates; then distinct words are matched greedily, longest piece first.
+
+    Known difference, lowercase only: two spacing marks of different combining classes in a
+    row (a Balinese and a Hangul one, say: in no language) keep their order, where the
+    reference sorts them.
 
     Reference:
         Devlin et al. 2019, arXiv:1810.04805; the algorithm of google-research/bert's
@@ -77,8 +84,10 @@ class WordPieceTokenizer(tf.Module):
         codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")  # [batch, (chars)]
         flat = codes.values  # [chars]
         tag = (flat >= TAGS) & (flat < TAGS + TAGS_SIZE)
-        known = tf.where(flat < PLANES, flat, PLANES + TAGS_SIZE)  # the last span is empty
-        spans = tf.gather(self._spans, tf.where(tag, flat - TAGS + PLANES, known))  # [chars]
+        noncharacter = tf.bitwise.bitwise_and(flat, 0xFFFE) == 0xFFFE
+        beyond = tf.where((flat >= PRIVATE) & ~noncharacter, REMOVED_SPAN, KEPT_SPAN)
+        place = tf.where(flat < PLANES, flat, tf.where(tag, flat - TAGS + PLANES, beyond))
+        spans = tf.gather(self._spans, place)  # [chars]
         lengths = tf.bitwise.bitwise_and(spans, (1 << LENGTH_BITS) - 1)
         starts = tf.bitwise.right_shift(spans, LENGTH_BITS)
         rows = tf.repeat(codes.value_rowids(), lengths)  # [outputs]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import normalizers, pre_tokenizers
 
@@ -123,9 +124,10 @@ class Vocabulary:
             body = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
             words = _lines(folder / "words.txt")
             items = _lines(folder / "items.txt")
-        except (OSError, ValueError) as error:
-            raise VocabularyError(f"{folder} holds no readable vocabulary: {error}") from None
-        return cls(words, tuple(body["ratings"]), items, bool(body["lowercase"]))
+            ratings, lowercase = tuple(body["ratings"]), bool(body["lowercase"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise VocabularyError(f"{folder} holds no readable vocabulary: {error!r}") from None
+        return cls(words, ratings, items, lowercase)
 
 
 def train_vocabulary(
@@ -176,28 +178,63 @@ def load_huggingface(folder: Path, *, items: Sequence[str], ratings: Sequence[fl
         VocabularyError: neither is there, or the tokenizer is not BERT's WordPiece.
     """
     try:
+        body = _json(folder / "tokenizer.json")
         if (folder / "vocab.txt").exists():
             words = _lines(folder / "vocab.txt")
+        elif body:
+            words = _words_of(body["model"], folder)
         else:
-            body = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-            if body.get("type") != "WordPiece":
-                raise VocabularyError(
-                    f"{folder}/tokenizer.json is {body.get('type')}, not WordPiece"
-                )
-            words = tuple(sorted(body["vocab"], key=body["vocab"].__getitem__))
-        settings = folder / "tokenizer_config.json"
-        options = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {}
-    except (OSError, KeyError, ValueError) as error:
+            raise FileNotFoundError("neither vocab.txt nor tokenizer.json")
+        lowercase = _is_lowercase(folder, body)
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise VocabularyError(
             f"{folder} holds no BERT vocabulary ({error}); give a folder with vocab.txt"
         ) from None
-    lowercase = bool(options.get("do_lower_case", True))
-    if options.get("strip_accents") not in (None, lowercase):
-        raise VocabularyError(
-            f"{settings}: strip_accents={options['strip_accents']} must follow do_lower_case="
-            f"{lowercase}"
-        )
     return Vocabulary(words, tuple(float(r) for r in ratings), tuple(sorted(items)), lowercase)
+
+
+def _words_of(model: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+    """Word pieces of the `model` of a `tokenizer.json`, in the order of their ids."""
+    if model.get("type") != "WordPiece":
+        raise VocabularyError(f"{folder}/tokenizer.json is {model.get('type')}, not WordPiece")
+    prefix = model.get("continuing_subword_prefix", "##")
+    if prefix != "##":
+        raise VocabularyError(f"{folder}/tokenizer.json continues words by {prefix!r}, not '##'")
+    words = tuple(sorted(model["vocab"], key=model["vocab"].__getitem__))
+    for expected, word in enumerate(words):
+        if model["vocab"][word] != expected:
+            raise VocabularyError(
+                f"{folder}/tokenizer.json: no word has id {expected} (the next is {word!r}); "
+                "ids must be 0, 1, 2, ..."
+            )
+    return words
+
+
+def _is_lowercase(folder: Path, body: Mapping[str, Any]) -> bool:
+    """Whether text is lowercased; what our tokenizer can't do is refused."""
+    settings = folder / "tokenizer_config.json"
+    options, normal = _json(settings), body.get("normalizer") or {}
+    lowercase = bool(options.get("do_lower_case", normal.get("lowercase", True)))
+    strip = options.get("strip_accents", normal.get("strip_accents"))
+    if strip not in (None, lowercase):
+        raise VocabularyError(
+            f"{settings}: strip_accents={strip} must follow do_lower_case={lowercase}"
+        )
+    chinese = options.get("tokenize_chinese_chars", normal.get("handle_chinese_chars", True))
+    if not chinese:
+        raise VocabularyError(
+            f"{settings}: tokenize_chinese_chars={chinese} is not supported: Chinese characters "
+            "are words of their own here"
+        )
+    return lowercase
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    """Read an object; empty where there is no file."""
+    values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return values
 
 
 def normalizer(lowercase: bool) -> normalizers.Normalizer:

@@ -1,5 +1,7 @@
 """Templates filled by hand, and behaviours rendered, then parsed back in the graph."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,10 +83,85 @@ def test_a_wrong_attribute_is_named_with_the_nearest():
         ("4111111111111112 is no card", "4111111111111112 is no card"),
         ("2001: A Space Odyssey (1968)", "2001: A Space Odyssey (1968)"),
         ("1995-1998, 20,000 Leagues", "1995-1998, 20,000 Leagues"),
+        ("1995 1998 2001", "1995 1998 2001"),
+        ("Both (1999) 2000", "Both (1999) 2000"),
+        ("2001-09-11 08:46", "2001-09-11 08:46"),
+        ("ISBN 978-0-306-40615-7", "ISBN 978-0-306-40615-7"),
+        ("+2001 1995 1998", "phone"),
     ],
 )
 def test_personal_data(text, hidden):
     assert hide_personal_data(text) == hidden
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * 300_000, "a@" * 300_000, "1 " * 300_000, "a@" + "b." * 300_000]
+)
+def test_a_long_text_takes_no_longer_for_each_letter(text):
+    began = time.process_time()
+    hide_personal_data(text)
+    assert time.process_time() - began < 5  # a quadratic search takes minutes
+
+
+def test_cells_side_by_side_are_no_phone_number():
+    items = pd.DataFrame(
+        {
+            "title": ["Toy Story (1995)", "Apollo 13"],
+            "year": [1995.0, 1995.0],
+            "len": [81.0, 140.0],
+        },
+        index=["1", "2"],
+    )
+    assert render_items(tables(items), TextConfig(mask_personal_data=True)).tolist() == [
+        "Toy Story (1995). 1995. 81",
+        "Apollo 13. 1995. 140",
+    ]
+
+
+def test_ids_are_names_whatever_they_look_like():
+    items = pd.DataFrame({"title": [None] * 3}, index=["0439893577", "5551234567", "the"])
+    config = TextConfig(mask_personal_data=True, stop_words=("the",))
+    assert render_items(tables(items), config).tolist() == [
+        "item 0439893577",
+        "item 5551234567",
+        "item the",
+    ]
+
+
+def test_no_two_items_have_one_text():
+    items = pd.DataFrame({"title": ["Toy", "Toy", "Toy #2"]}, index=["1", "2", "3"])
+    assert render_items(tables(items), TextConfig()).tolist() == ["Toy", "Toy #2", "Toy #2 #3"]
+
+
+def test_a_default_text_has_no_gaps():
+    items = pd.DataFrame({"title": [None, "A"], "year": [1995.0, None], "genre": ["B", "C"]})
+    assert render_items(tables(items), TextConfig()).tolist() == ["1995. B", "A. C"]
+
+
+def test_missing_values_of_every_kind_and_names_with_spaces():
+    items = pd.DataFrame(
+        {
+            "release date": pd.array([pd.NA, "1995"], dtype="string"),
+            "stars": np.array([4, 4.5], np.float32),
+        },
+        index=["1", "2"],
+    )
+    config = TextConfig(item_template="{stars}[ ({release date})]")
+    assert render_items(tables(items), config).tolist() == ["4", "4.5 (1995)"]
+
+
+def test_stop_words_are_whole_words():
+    items = pd.DataFrame({"title": ["The, end (of)\x00IT. Children's the-end of"]}, index=["1"])
+    texts = render_items(tables(items), TextConfig(stop_words=("the", "of", "s", "it")))
+    assert texts.tolist() == [", end ( ) . Children's the-end"]
+
+
+@pytest.mark.parametrize(
+    ("template", "stray"), [("{title", "{"), ("title}", "}"), ("[ ({title})", r"\[")]
+)
+def test_a_bracket_without_a_partner_is_named(template, stray):
+    with pytest.raises(ConfigError, match=rf"text.item_template: a {stray} in .* has no partner"):
+        render_items(tables(FILMS), TextConfig(item_template=template))
 
 
 def test_luhn_by_known_numbers():
@@ -141,3 +218,38 @@ def test_odd_input_survives():
     assert ratings[0, 0] == 4.0
     assert items[1][0] == "rated x: y"
     assert len(items[2][0]) == 100_000
+
+
+def test_ratings_below_zero_come_back():
+    _, items, ratings, _ = parsed([render_event("Emma", -3.5)])
+    assert items[0][0] == "Emma"
+    assert ratings[0, 0] == -3.5
+
+
+def test_no_text_makes_an_infinite_rating():
+    line = "rated " + "9" * 500 + ": x"
+    _, items, ratings, _ = parsed([line])
+    assert items[0][0] == line
+    assert not np.isinf(ratings).any()
+
+
+def test_an_event_without_an_item_is_passed_over():
+    _, items, ratings, count = parsed(["rated 5: \nseen:\n\u00a0\nrated 2: x"])
+    assert items == [["x", "", "", ""]]
+    assert ratings[0, 0] == 2.0
+    assert count == [1]
+
+
+def test_white_space_is_that_of_the_renderer():
+    title = "Toy\u00a0Story\u2003\u2028one\x85"
+    rendered = render_items(tables(pd.DataFrame({"t": [title]}, index=["1"])), TextConfig())
+    assert rendered.tolist() == ["Toy Story one"]
+    user, items, _, _ = parsed([f"user:\u00a0a\nrated 4: {title}"])
+    assert (user, items[0][0]) == (["a"], "Toy Story one")
+
+
+def test_bytes_that_are_no_text_keep_their_line():
+    out = parse_behaviour(tf.constant([b"user: \xff\nrated 4: \xc3("]), max_history=1)
+    assert out.user.numpy().tolist() == [b"\xff"]
+    assert out.items.numpy().tolist() == [[b"\xc3("]]
+    assert out.ratings.numpy().tolist() == [[4.0]]

@@ -32,6 +32,10 @@ RANGES = {
     "specials": (0xFFF0, 0x10000),
     "rare_chinese": (0x20000, 0x20010),
     "tags": (0xE0100, 0xE0110),
+    "unassigned": (0x40000, 0x40010),
+    "unassigned_tags": (0xE1000, 0xE1010),
+    "private_end": (0xFFFF8, 0x100008),
+    "last": (0x10FFF8, 0x110000),
 }
 
 
@@ -94,6 +98,35 @@ def test_ids_equal_the_reference(words, lowercase):
     ]
     assert wrong == []
     assert np.mean([1 in ids for ids in ours]) < 0.98  # not all is unknown
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_every_character_equals_the_reference(lowercase):
+    """Each code point between two letters; those of planes 4-14 by every 97th."""
+    codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0x40000, 0x110000, 97)]
+    normalize = normalizers.BertNormalizer(lowercase=lowercase).normalize_str
+    found = set(normalize("".join(map(chr, codes[: 0x40000 - 0x800])))) - {" "}
+    pieces = [piece for character in sorted(found) for piece in (character, f"##{character}")]
+    words = tuple(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]))
+    tokenizer = WordPieceTokenizer(Vocabulary(words, (), (), lowercase))
+    library = reference(words, lowercase)
+    texts = [f"a{chr(code)}b" for code in codes]
+    ours = tokenizer(tf.constant(texts)).to_list()
+    theirs = library.encode_batch(texts)
+    pairs = zip(codes, ours, theirs, strict=True)
+    assert [hex(code) for code, mine, other in pairs if mine != other.ids] == []
+
+
+def test_line_by_line_as_in_the_graph(words):
+    """Without a graph the same lines run in Python; its ids are the graph's."""
+    tokenizer = WordPieceTokenizer(Vocabulary(words, (), (), True))
+    texts = tf.constant(generated(60, seed=4))
+    in_graph = tokenizer(texts).to_list()
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert tokenizer(texts).to_list() == in_graph
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("lowercase", [True, False])

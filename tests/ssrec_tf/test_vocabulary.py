@@ -85,6 +85,22 @@ def test_huggingface_folders(tmp_path):
             {"vocab.txt": "[PAD]\n", "tokenizer_config.json": '{"strip_accents": false}'},
             "strip_accents=False must follow",
         ),
+        (
+            {"vocab.txt": "a\n", "tokenizer_config.json": '{"tokenize_chinese_chars": false}'},
+            "tokenize_chinese_chars=False is not supported",
+        ),
+        (
+            {"tokenizer.json": '{"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "a": 2}}}'},
+            r"no word has id 1 \(the next is 'a'\)",
+        ),
+        (
+            {
+                "tokenizer.json": '{"model": {"type": "WordPiece", "continuing_subword_prefix": "_"}}'
+            },
+            "continues words by '_'",
+        ),
+        ({"tokenizer.json": "[]"}, "tokenizer.json is no JSON object"),
+        ({"tokenizer.json": '{"model": []}'}, "holds no BERT vocabulary"),
     ],
 )
 def test_mistakes_are_named(tmp_path, files, match):
@@ -94,6 +110,32 @@ def test_mistakes_are_named(tmp_path, files, match):
         load_huggingface(tmp_path, items=[], ratings=[])
 
 
-def test_a_broken_saved_vocabulary_is_named(tmp_path):
+def test_case_is_read_from_the_normalizer_where_no_config_says_it(tmp_path):
+    words = {word: i for i, word in enumerate((*SPECIAL, "Toy"))}
+    body = {
+        "normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None},
+        "model": {"type": "WordPiece", "vocab": words},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(body))
+    assert not load_huggingface(tmp_path, items=[], ratings=[]).lowercase
+
+
+@pytest.mark.parametrize("size", [60, 100, 300])
+def test_size_is_a_maximum(size):
+    texts = [f"{a}{b}{a} {b}{c} {c}{a}" for a in "abcde" for b in "lmnopq" for c in "uvwxyz"]
+    words = train_vocabulary(texts, items=[], ratings=[], size=size).words
+    assert len(words) <= size
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "no json"])
+def test_a_damaged_saved_vocabulary_is_named(tmp_path, body):
+    make().save(tmp_path)
+    (tmp_path / "vocabulary.json").write_text(body)
+    with pytest.raises(VocabularyError, match="no readable vocabulary"):
+        Vocabulary.load(tmp_path)
+
+
+def test_a_missing_saved_vocabulary_is_named(tmp_path):
     with pytest.raises(VocabularyError, match="no readable vocabulary"):
         Vocabulary.load(tmp_path)
