@@ -97,13 +97,18 @@ def _answers(endpoint: Endpoint) -> bool:
 def _present(folder: Path) -> dict[str, dict[str, Any]]:
     """Requests for the signatures that the model card names; without a card, for all."""
     newest = folder / str(max(list_versions(folder)))
+    path = newest / "assets.extra" / "model_card.json"
     try:
-        card = json.loads((newest / "assets.extra" / "model_card.json").read_text())
+        card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return REQUESTS
     except ValueError as error:
-        raise ServingError(f"{newest}/assets.extra/model_card.json is no JSON: {error}") from None
-    return {name: REQUESTS[name] for name in card.get("signatures", REQUESTS) if name in REQUESTS}
+        raise ServingError(f"{path} is no JSON: {error}") from None
+    named = card.get("signatures", REQUESTS) if isinstance(card, dict) else ()
+    present = {name: REQUESTS[name] for name in REQUESTS if name in named}
+    if not present:  # else nothing is asked, and nothing is what passes
+        raise ServingError(f"{path} names none of {sorted(REQUESTS)}; export the model again")
+    return present
 
 
 def _array(key: str, value: Any) -> np.ndarray:
@@ -126,6 +131,12 @@ def _difference(name: str, left: dict[str, np.ndarray], right: dict[str, np.ndar
             if [text.decode() for text in value.ravel()] != [str(x) for x in other.ravel()]:
                 raise ServingError(f"{name}: {key} differs between two ways of asking")
             continue
+        if other.shape != value.shape:  # else one of them is broadcast
+            raise ServingError(
+                f"{name}: {key} has shape {value.shape} one way, {other.shape} another"
+            )
+        if not np.all(np.isfinite(value)):
+            raise ServingError(f"{name}: {key} is not finite")
         gap = np.abs(value.astype(np.float64) - other.astype(np.float64))
         worst = max(worst, float(np.max(gap, initial=0.0)))
         if not np.all(gap <= TOLERANCE * np.maximum(1.0, np.abs(value))):

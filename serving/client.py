@@ -14,9 +14,17 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.errors import DeadlineExceeded, InvalidArgument, Unavailable, from_code, from_http
+from serving.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    ServingError,
+    Unavailable,
+    from_code,
+    from_http,
+)
 
 Arrays = dict[str, np.ndarray]
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # gRPC's own 4 MiB are the vectors of 2,700 texts
 
 
 class Transport(Protocol):
@@ -35,7 +43,10 @@ class GrpcTransport:
     def __init__(self, address: str, model: str = "ssrec", *, timeout: float = 10.0) -> None:
         """Open a channel, say to `localhost:8500`; `timeout` in seconds a request."""
         self._model, self._timeout = model, timeout
-        self._channel = grpc.insecure_channel(address)
+        sizes = ("grpc.max_receive_message_length", "grpc.max_send_message_length")
+        self._channel = grpc.insecure_channel(
+            address, options=[(option, MAX_MESSAGE_BYTES) for option in sizes]
+        )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
@@ -97,6 +108,8 @@ class RestTransport:
                     f"no answer from {self._url} in {self._timeout} s; allow more with timeout="
                 ) from None
             raise Unavailable(f"{self._url} cannot be reached: {reason}") from None
+        except (KeyError, TypeError, ValueError):
+            raise ServingError(f"{self._url} answered something else than outputs") from None
         if not isinstance(outputs, dict):
             outputs = {"": outputs}
         return {name: np.array(value) for name, value in outputs.items()}
@@ -174,7 +187,7 @@ def _plain(value: np.ndarray) -> Any:
     """An array as JSON; REST has no NaN, so "no rating" travels as 0."""
     if value.dtype == object:
         return np.vectorize(_text, otypes=[object])(value).tolist()
-    return np.nan_to_num(value).tolist()
+    return np.where(np.isnan(value), 0, value).tolist()
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -74,12 +74,12 @@ def _array(name: str, proto: Any) -> np.ndarray:
     the size is checked first.
     """
     try:
-        dtype = tf.as_dtype(proto.dtype)
-        size = math.prod(dim.size for dim in proto.tensor_shape.dim)
-        if size * dtype.size > MAX_MESSAGE_BYTES:
-            raise ValueError(f"its shape asks for {size} values of {dtype.size} bytes")
+        shape = [dim.size for dim in proto.tensor_shape.dim]
+        width = tf.as_dtype(proto.dtype).size or 8  # of a text, the pointer to it
+        if min(shape, default=0) < 0 or math.prod(shape) * width > MAX_MESSAGE_BYTES:
+            raise ValueError(f"shape {shape} is negative or larger than a message")
         array: np.ndarray = tf.make_ndarray(proto)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InvalidArgument(f"tensor {name} cannot be read: {error}") from None
     return array
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from serving.errors import NotFound, ServingError, Unavailable
+from serving.errors import InvalidArgument, NotFound, ServingError, Unavailable
 from serving.servable import Servable
 
 POLL_SECONDS = 1.0
@@ -43,8 +43,6 @@ class Versions:
             NotFound: another model, or a version that is not loaded.
             InvalidArgument: a label; this server has none.
         """
-        from serving.errors import InvalidArgument
-
         if name != self.name:
             raise NotFound(f"Servable not found for request: Latest({name})")
         if label:
@@ -62,7 +60,10 @@ class Versions:
 
     def _poll(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
-            newest = max(list_versions(self.folder), default=self._current.version)
+            try:
+                newest = max(list_versions(self.folder), default=self._current.version)
+            except OSError:  # the folder is being replaced: look again
+                continue
             when, why = self._failed.get(newest, (-RETRY_SECONDS, ""))
             # A version may be seen while it is still being copied: it is tried again.
             if newest == self._current.version or time.monotonic() - when < RETRY_SECONDS:
@@ -94,4 +95,6 @@ def list_versions(folder: Path) -> list[int]:
     """Numbers of the version folders; a half-written one has another name."""
     if not folder.is_dir():
         return []
-    return [int(path.name) for path in folder.iterdir() if re.fullmatch(r"[0-9]+", path.name)]
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    # int64, and one name a number: 007 would be looked for as 7.
+    return [int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]{0,17}", name)]

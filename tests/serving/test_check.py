@@ -1,10 +1,13 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from serving import check as checking
 from serving.__main__ import main
+from serving.errors import ServingError
 
 
 def run(folder, capsys):
@@ -138,3 +141,42 @@ def test_the_real_server_is_asked_where_there_is_one(toy, tmp_path, capsys, monk
     code, body, _ = run(toy, capsys)
     assert code == 0
     assert body["server"] == "tensorflow_model_server"
+
+
+@pytest.mark.parametrize("text", ['{"signatures": ["score"]}', "[]", '{"signatures": {}}'])
+def test_a_card_that_names_nothing_to_ask_is_no(small, capsys, text):
+    (small / "1" / "assets.extra" / "model_card.json").write_text(text)
+    code, body, error = run(small, capsys)
+    assert (code, body["ok"]) == (1, False)
+    assert "names none of" in error
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "message"),
+    [
+        (np.ones(2), np.ones((1, 2)), "has shape"),
+        (np.ones(2), np.float64([1, 1.1]), "differs by 1.0e-01"),
+        (np.full(2, np.nan), np.full(2, np.nan), "not finite"),
+    ],
+)
+def test_answers_that_do_not_agree(left, right, message):
+    with pytest.raises(ServingError, match=message):
+        checking._difference("embed", {"vector": left}, {"": right})
+
+
+def test_a_signature_whose_graph_fails_is_no(tmp_path, capsys):
+    class Failing(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def embed(self, text):
+            tf.debugging.assert_equal(tf.size(text), 99, message="only 99 texts")
+            return {"vector": tf.zeros([99, 2])}
+
+    model = Failing()
+    tf.saved_model.save(model, str(tmp_path / "1"), signatures={"embed": model.embed})
+    (tmp_path / "1" / "assets.extra").mkdir()
+    card = tmp_path / "1" / "assets.extra" / "model_card.json"
+    card.write_text(json.dumps({"signatures": ["embed"]}))
+    code, body, error = run(tmp_path, capsys)
+    assert (code, body["ok"]) == (1, False)
+    assert "only 99 texts" in body["error"]
+    assert "Traceback" not in error

@@ -1,5 +1,6 @@
 import socket
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from serving.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    ServingError,
     Unavailable,
 )
 
@@ -76,8 +78,6 @@ def test_refusals_have_their_types(client, kind, endpoint):
 
 
 def test_nobody_there(kind, endpoint):
-    from dataclasses import replace
-
     from serving.up import free_port
 
     nowhere = replace(endpoint, grpc_port=free_port(), rest_port=free_port())
@@ -88,8 +88,6 @@ def test_nobody_there(kind, endpoint):
 @pytest.fixture
 def silent(endpoint):
     """A server that takes connections and says nothing, on both ports."""
-    from dataclasses import replace
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
@@ -103,8 +101,6 @@ def test_no_answer_in_time(kind, silent):
 
 
 def test_a_connection_that_breaks(endpoint):
-    from dataclasses import replace
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
@@ -123,3 +119,56 @@ def test_a_connection_that_breaks(endpoint):
 def test_a_url_of_another_kind():
     with pytest.raises(InvalidArgument, match="url='file:///etc' must begin with http"):
         RestTransport("file:///etc")
+
+
+def test_an_answer_beyond_grpcs_own_four_mebibytes(client):
+    texts = ["x" * 50_000] * 100
+    answer = client._transport.predict("echo", {"text": np.array(texts, dtype=object)})
+    assert len(answer["text"]) == 100
+
+
+def test_no_rating_is_sent_as_rest_can_say_it(endpoint):
+    # NaN means none over gRPC; over REST it becomes 0, which means none too.
+    client = Client(connect("rest", endpoint))
+    assert client.rank("", ["x", "y"], ["Heat"], [float("nan"), 2.0])["rating"].tolist() == [6.25]
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "3", '{"predictions": []}'])
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error", "503 Busy"])
+def test_an_answer_of_somebody_else(endpoint, text, status):
+    # Say, a proxy's page: an error of ours, never a KeyError.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            connection = listener.accept()[0]
+            connection.recv(65536)
+            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n"
+            connection.sendall((head + text).encode())
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        elsewhere = replace(endpoint, rest_port=listener.getsockname()[1])
+        with pytest.raises(Unavailable if status.startswith("503") else ServingError):
+            Client(connect("rest", elsewhere)).embed(["a"])
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.score(["a", "é"], ["Heat", "Toy Story"])["rating"],
+        lambda client: client.rank("u", ["Heat"], ["x", "Heat"], [4.5])["rating"],
+        lambda client: client.rank("u", ["Heat"], ["x", "Heat"], [4.5])["ranking"],
+        lambda client: client.embed(["Heat", "\ud83d"]),
+        lambda client: client.recommend(["", "a"], 2),
+        lambda client: client.recommend(["a"], 0),
+    ],
+)
+def test_both_transports_give_the_same(endpoint, call):
+    answers = []
+    for kind in ("grpc", "rest"):
+        client = Client(connect(kind, endpoint))
+        answers.append(np.asarray(call(client)).tolist())
+        client.close()
+    assert answers[0] == answers[1]

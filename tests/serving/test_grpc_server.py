@@ -13,6 +13,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving import grpc_server
+from serving.servable import Servable
+
 
 @pytest.fixture(scope="module")
 def channel(endpoint):
@@ -143,3 +146,50 @@ def test_status(channel):
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetModelStatus(body, timeout=20)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def tensor(dtype, *sizes, **values):
+    proto = tf.make_tensor_proto(["a"])
+    proto.Clear()
+    proto.dtype = dtype
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    for key, value in values.items():
+        getattr(proto, key).extend(value)
+    return proto
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        tensor(0, 1, string_val=[b"a"]),
+        tensor(99, 1),
+        tensor(20, 1),  # a resource
+        tensor(7, -1, string_val=[b"a"]),
+        tensor(7, 10**12, string_val=[b"a"]),
+        tensor(1, 10**9, 10**9, float_val=[1.0]),
+    ],
+)
+def test_a_tensor_that_cannot_be_read(stub, proto):
+    # One value may stand for 10**12: a few bytes must not take all memory.
+    body = request()
+    body.inputs["text"].CopyFrom(proto)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(body, timeout=20)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "\n" not in caught.value.details()
+
+
+def test_a_fault_of_ours_says_nothing_of_the_inside(stub, monkeypatch):
+    def fail(*_):
+        raise KeyError("secret/path.py")
+
+    monkeypatch.setattr(Servable, "run", fail)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(request(text=["a"]), timeout=20)
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "KeyError in the stand-in; report it"
+
+
+def test_a_taken_port(endpoint):
+    assert grpc_server.start(None, f"127.0.0.1:{endpoint.grpc_port}") is None

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from serving import versions as module
+from serving.client import Client, GrpcTransport, RestTransport
 from serving.errors import InvalidArgument, NotFound, Unavailable
+from serving.up import Endpoint, free_port, stand_in
 from serving.versions import Versions, list_versions
 
 HEAT = {"text": np.array([b"Heat"], dtype=object)}
@@ -110,3 +112,96 @@ def test_a_start_without_a_version(tmp_path):
     (tmp_path / "1").mkdir()
     with pytest.raises(Unavailable, match="cannot be loaded"):
         Versions("toy", tmp_path)
+
+
+def test_what_is_no_version(tmp_path):
+    for name in ("007", "9" * 30):
+        (tmp_path / name).mkdir()
+    (tmp_path / "8").write_text("a file")
+    (tmp_path / "0").mkdir()
+    assert list_versions(tmp_path) == [0]
+
+
+def test_the_older_version_comes_back_when_the_new_one_goes(served, make_toy, tmp_path):
+    versions, folder = served
+    make_toy(folder / "3", bias=1.0, names=["embed"])
+    until(lambda: versions.get("toy").version == 3)
+    shutil.rmtree(folder / "3")
+    until(lambda: versions.get("toy").version == 2)
+    assert rate(versions) == 4.5
+
+
+def test_a_folder_that_goes_takes_nothing_down(served, monkeypatch):
+    versions, folder = served
+    shutil.rmtree(folder)
+    time.sleep(0.2)
+    assert rate(versions) == 4.5
+
+    def gone(_):
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(module, "list_versions", gone)
+    time.sleep(0.2)
+    assert versions._thread.is_alive()
+
+
+@pytest.mark.parametrize("broken", ["cut", "noise", "empty", "no variables"])
+def test_a_broken_new_version_keeps_the_old_one(served, make_toy, broken, capfd):
+    versions, folder = served
+    new = make_toy(folder.parent / f"{folder.name}-staged", bias=1.0, names=["embed"])
+    graph = new / "saved_model.pb"
+    if broken == "cut":
+        graph.write_bytes(graph.read_bytes()[:2000])
+    elif broken == "noise":
+        graph.write_bytes(bytes(range(256)) * 20)
+    elif broken == "empty":
+        graph.write_bytes(b"")
+    else:
+        shutil.rmtree(new / "variables")
+    new.rename(folder / "3")
+    said = []
+
+    def told():
+        said.append(capfd.readouterr().err)
+        return "version 3 is not served: " in "".join(said)
+
+    until(told)
+    assert versions.get("toy").version == 2
+    assert rate(versions) == 4.5
+    assert "Traceback" not in "".join(said)
+
+
+def test_no_request_fails_over_either_protocol_while_versions_change(
+    make_toy, tmp_path, tmp_path_factory
+):
+    make_toy(tmp_path / "1", bias=1.0, names=["embed"])
+    where = Endpoint(free_port(), free_port(), "toy", "stand-in")
+    seen, failures, stop = [set(), set()], [], threading.Event()
+
+    def ask(place):
+        host = "127.0.0.1"
+        grpc, rest = f"{host}:{where.grpc_port}", f"http://{host}:{where.rest_port}"
+        client = Client(RestTransport(rest, "toy") if place else GrpcTransport(grpc, "toy"))
+        while not stop.is_set():
+            try:
+                seen[place].add(float(client.embed(["Heat"])[0, 1]))
+            except Exception as error:
+                failures.append(error)
+        client.close()
+
+    with stand_in(tmp_path, where):
+        askers = [threading.Thread(target=ask, args=(place,)) for place in (0, 1)]
+        for asker in askers:
+            asker.start()
+        try:
+            for version in (2, 3):
+                name = f"{version}"
+                staged = make_toy(tmp_path_factory.mktemp("staged") / name, bias=float(version))
+                staged.rename(tmp_path / name)
+                until(lambda v=version: all(4.0 + v in rates for rates in seen))
+        finally:
+            stop.set()
+            for asker in askers:
+                asker.join()
+    assert failures == []
+    assert seen == [{5.0, 6.0, 7.0}] * 2
