@@ -17,7 +17,7 @@ import numpy as np
 from serving.client import GrpcTransport, RestTransport
 from serving.errors import ServingError, Unavailable
 from serving.up import HOST, Endpoint, free_port, real_server, stand_in, start_real
-from serving.versions import list_versions
+from serving.version_folders import list_versions
 
 TOLERANCE = 1e-5
 START_SECONDS = 120.0

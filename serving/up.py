@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import InvalidArgument, NotFound
+from serving.version_folders import list_versions
 
 HOST = "127.0.0.1"
 _NAME = "tensorflow_model_server"
@@ -126,8 +127,6 @@ def check_folder(folder: Path) -> None:
     Raises:
         NotFound: names the folder and what it should hold.
     """
-    from serving.versions import list_versions
-
     if not folder.is_dir():
         raise NotFound(f"{folder} is no folder; give the one that holds versions 1, 2, ...")
     if not list_versions(folder):

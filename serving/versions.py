@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from serving.errors import InvalidArgument, NotFound, ServingError, Unavailable
 from serving.servable import Servable
+from serving.version_folders import list_versions
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 10.0
@@ -89,12 +89,3 @@ class Versions:
             return Servable(self.folder / str(max(versions)), max(versions))
         except ServingError as error:
             raise Unavailable(str(error)) from None
-
-
-def list_versions(folder: Path) -> list[int]:
-    """Numbers of the version folders; a half-written one has another name."""
-    if not folder.is_dir():
-        return []
-    names = [path.name for path in folder.iterdir() if path.is_dir()]
-    # int64, and one name a number: 007 would be looked for as 7.
-    return [int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]{0,17}", name)]

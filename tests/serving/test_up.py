@@ -42,8 +42,7 @@ def script(path, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_stand_in_says_what_it_is_serves_and_stops(toy, number):
+def test_the_stand_in_says_what_it_is_serves_and_stops(toy):
     port, rest_port = free_port(), free_port()
     server = start(toy, "--port", str(port), "--rest-port", str(rest_port), "--name", "films")
     try:
@@ -55,7 +54,7 @@ def test_the_stand_in_says_what_it_is_serves_and_stops(toy, number):
         answer = client.predict("embed", {"text": np.array([b"Heat"], dtype=object)})
         assert answer["vector"].tolist() == [[4.0, 4.25]]
         client.close()
-        server.send_signal(number)
+        server.send_signal(signal.SIGTERM)
         out, error = server.communicate(timeout=30)
     finally:
         server.kill()
@@ -148,3 +147,19 @@ def test_a_port_that_is_none(toy, monkeypatch, capsys):
     monkeypatch.delenv("TF_MODEL_SERVER", raising=False)
     assert main(["up", str(toy), "--port", "70000"]) == 2
     assert "--port=70000 is no port" in capsys.readouterr().err
+
+
+def test_a_wrong_folder_is_told_by_the_process_without_loading_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "from serving.__main__ import main\n"
+        f"code = main(['up', {str(tmp_path / 'gone')!r}])\n"
+        "print('tensorflow' in sys.modules)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")

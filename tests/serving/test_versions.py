@@ -9,7 +9,8 @@ from serving import versions as module
 from serving.client import Client, GrpcTransport, RestTransport
 from serving.errors import InvalidArgument, NotFound, Unavailable
 from serving.up import Endpoint, free_port, stand_in
-from serving.versions import Versions, list_versions
+from serving.version_folders import list_versions
+from serving.versions import Versions
 
 HEAT = {"text": np.array([b"Heat"], dtype=object)}
 
