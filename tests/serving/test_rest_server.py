@@ -238,6 +238,8 @@ def test_a_float_is_refused_rather_than_changed(predict, rating):
         (f"{MODEL}/versions/{'9' * 5000}:predict", 400),
         (f"{MODEL}/versions/x:predict", 400),
         (f"{MODEL}:train", 400),
+        (f"{MODEL}:classify", 501),
+        (f"{MODEL}:regress", 501),
         (MODEL, 400),
     ],
 )
@@ -366,3 +368,10 @@ def test_a_failing_graph_is_500(predict, monkeypatch):
 
 def test_a_taken_port(endpoint):
     assert rest_server.start(None, "127.0.0.1", endpoint.rest_port) is None
+
+
+def test_head_has_no_body(endpoint):
+    answer = raw_exchange(endpoint.rest_port, f"HEAD {MODEL} HTTP/1.1\r\n\r\n".encode())
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 501")
+    assert body == ""
