@@ -18,7 +18,7 @@ PLANES = 0x40000  # planes 0-3; of the rest only the tags are assigned
 TAGS = 0xE0000  # plane 14: tags and variation selectors
 TAGS_SIZE = 0x1000
 PRIVATE = 0xF0000  # planes 15-16: private, removed but for the last two of each plane
-UNASSIGNED = PLANES  # stands for all of planes 4-14, which no vocabulary holds
+UNASSIGNED = PLANES  # stands for a character of planes 4-16 that stays as it is
 REMOVED_SPAN = PLANES + TAGS_SIZE
 KEPT_SPAN = REMOVED_SPAN + 1
 SEPARATOR = 0
@@ -33,7 +33,7 @@ class CharacterTable(NamedTuple):
 
     An output is a code point, ALONE added to punctuation and Chinese characters, or
     SEPARATOR. The span before the last is empty: the character is removed. The last is
-    UNASSIGNED: the reference keeps what Unicode has not assigned.
+    UNASSIGNED: the reference keeps what Unicode has not assigned, unchanged.
     """
 
     spans: np.ndarray

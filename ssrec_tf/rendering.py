@@ -48,21 +48,23 @@ class ParsedBehaviour(NamedTuple):
 
 
 def render_items(tables: Tables, config: TextConfig) -> pd.Series:
-    """Text of each item, in the order of `tables.items`, no two the same.
-
-    A text names its item when raw strings are served, so an empty text becomes `item ID`
-    and of equal texts all but the first end in `#ID`.
+    """Text of each item, in the order of `tables.items`; `item ID` where there is none.
 
     Raises:
         ConfigError: the template names an attribute that the items lack.
     """
     texts = _render(tables.items, config.item_template, "text.item_template", config)
-    # An id is a name already: no words to drop from it, and no phone number.
-    ids = texts.index.to_series().map(lambda item: _clean(str(item)))
-    texts = texts.where(texts != "", "item " + ids)
+    return texts.where(texts != "", "item " + _ids(texts))
+
+
+def unique_names(texts: pd.Series) -> pd.Series:
+    """Make texts tell items apart: of equal ones all but the first end in `#ID`.
+
+    An item in a raw string is found by its name; what the encoder reads is the text.
+    """
     again = texts.duplicated()
     while again.any():  # a second turn only where some text ends in `#ID` by itself
-        texts = texts.where(~again, texts + " #" + ids)
+        texts = texts.where(~again, texts + " #" + _ids(texts))
         again = texts.duplicated()
     return texts
 
@@ -195,6 +197,11 @@ def _cells(column: pd.Series, config: TextConfig) -> pd.Series:
     """A column as text, personal data hidden cell by cell if asked: str, "" for missing."""
     texts = column.map(_cell).astype(object)
     return texts.map(hide_personal_data) if config.mask_personal_data else texts
+
+
+def _ids(texts: pd.Series) -> pd.Series:
+    """Ids as text: a name already, with no words to drop and no phone number in it."""
+    return texts.index.to_series().map(lambda item: _clean(str(item)))
 
 
 def _cell(value: object) -> str:

@@ -37,7 +37,7 @@ def filled_masks(objective: MaskedToken, batch: Batch, step: int) -> None:
         for slot in np.flatnonzero(masked.mask_weights[row].numpy()):
             truth = token_name(objective.text, int(masked.mask_ids[row, slot]))
             guess = token_name(objective.text, int(best[row, slot]))
-            mark = f"**{truth}**" if truth == guess else f"~~{guess}~~ (was **{truth}**)"
+            mark = f"**{truth}**" if truth == guess else f"_{guess}_ (was **{truth}**)"
             tokens[int(masked.mask_positions[row, slot])] = mark
         lines.append(" ".join(tokens).replace(" ##", ""))
     tf.summary.text("filled_in_masks", "\n\n".join(lines), step=step)

@@ -30,7 +30,7 @@ class TextTable:
     Attributes:
         vocabulary: words, rating tokens and one token per train item.
         item_ids: [items] ids, in the order of the references (reference = index + 1).
-        item_texts: [items] rendered texts.
+        item_texts: [items] rendered texts, each made unique: names in raw strings.
         user_texts: [users] rendered texts.
         item_tokens: int32 [items + 1, max_item_tokens], 0 is padding.
         user_tokens: int32 [users + 1, max_user_tokens], 0 is padding.
@@ -76,7 +76,7 @@ class TextTable:
         return cls(
             vocabulary=vocabulary,
             item_ids=tuple(items.index),
-            item_texts=tuple(items),
+            item_texts=tuple(rendering.unique_names(items)),
             user_texts=tuple(users),
             item_tokens=tokenize(tokenizer, ["", *items], config.max_item_tokens),
             user_tokens=tokenize(tokenizer, ["", *users], config.max_user_tokens),

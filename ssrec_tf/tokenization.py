@@ -19,6 +19,7 @@ from ssrec_tf.characters import (
     SEPARATOR,
     TAGS,
     TAGS_SIZE,
+    UNASSIGNED,
     character_table,
 )
 from ssrec_tf.vocabulary import SPECIAL, Vocabulary
@@ -90,9 +91,11 @@ class WordPieceTokenizer(tf.Module):
         spans = tf.gather(self._spans, place)  # [chars]
         lengths = tf.bitwise.bitwise_and(spans, (1 << LENGTH_BITS) - 1)
         starts = tf.bitwise.right_shift(spans, LENGTH_BITS)
-        rows = tf.repeat(codes.value_rowids(), lengths)  # [outputs]
+        source = tf.repeat(tf.range(tf.size(flat)), lengths)  # [outputs], the character of each
+        rows = tf.gather(codes.value_rowids(), source)  # [outputs]
         places = tf.ragged.range(starts, starts + lengths).values
         outputs = tf.gather(self._outputs, places)  # [outputs]
+        outputs = tf.where(outputs == UNASSIGNED, tf.gather(flat, source), outputs)
         is_word = outputs != SEPARATOR
         alone = outputs >= ALONE
         # A word starts at a row's first character, after a separator, and around one alone.

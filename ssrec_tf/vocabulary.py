@@ -166,6 +166,8 @@ def train_vocabulary(
             lower_thresh=2,
             max_unique_chars=max(1, min(4000, size // 4)),
         )
+    # The learner may end above `size`; its words stand by falling count behind all characters.
+    words = words[:size]
     return Vocabulary(
         tuple(words), tuple(float(r) for r in ratings), tuple(sorted(items)), lowercase
     )

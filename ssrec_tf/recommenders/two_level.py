@@ -30,13 +30,14 @@ class TwoLevel(Recommender):
     def build_layers(self) -> None:
         """Make all layers and weights, so that a checkpoint can be read before a step."""
         width, config, count = self.config.width, self.config, len(self.text.item_tokens)
-        known = tf.constant(self.text.known_items.astype(np.float32))
-        self._known = known  # [items + 1]
+        self._known = known = tf.cast(self.text.known_items, tf.float32)  # [items + 1]
+        # Ids that are always dropped are never trained, and must not speak later.
+        self._has_id = known if config.id_dropout < 1.0 else tf.zeros_like(known)
         # Text vectors of the whole catalogue, once the encoder stands still.
         self.stored = self.add_weight(
             shape=(count, self.encoder.width), initializer="zeros", trainable=False, name="stored"
         )
-        # A mean of states is much the same for every text: what differs is brought to one scale.
+        # A mean of states is much the same for all texts: what differs gets one scale.
         for name, initial in (("text_mean", "zeros"), ("text_deviation", "ones")):
             value = self.add_weight(
                 shape=(self.encoder.width,), initializer=initial, trainable=False, name=name
@@ -134,7 +135,7 @@ class TwoLevel(Recommender):
             keep: float32 [items + 1], 0 switches an item's id off.
             training: whether dropout is on.
         """
-        keep = tf.gather(keep * self._known, refs)  # [...]
+        keep = tf.gather(keep * self._has_id, refs)  # [...]
         ids = tf.gather(self.id_embedding, refs) * keep[..., None]  # [..., width]
         text = (text_vectors - self.text_mean) / self.text_deviation
         projected = self.text_projection(self.dropout(text, training=training))
@@ -275,8 +276,7 @@ class TwoLevel(Recommender):
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
         """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
         keep = tf.ones_like(self._known) if keep is None else keep
-        # While the encoder trains, the stored vectors lag behind: a full encoding at every
-        # step would cost more than it brings.
+        # While the encoder trains these lag behind; encoding all at every step costs more.
         refs = tf.range(tf.shape(self.stored)[0])
         states = self.items(tf.convert_to_tensor(self.stored), refs, keep).next_states
         # An item that training never saw counts as the rarest, and is found by its text.

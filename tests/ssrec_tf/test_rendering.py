@@ -16,6 +16,7 @@ from ssrec_tf.rendering import (
     render_event,
     render_items,
     render_users,
+    unique_names,
 )
 from ssrec_tf.tables import Tables
 
@@ -45,8 +46,13 @@ def test_template_with_optional_parts():
         "Toy Story (1995). Animation, Comedy",
         "Brazil (cut)",
         "(2001.5)",
-        "Toy Story (1995). Animation, Comedy #9",
+        "Toy Story (1995). Animation, Comedy",
     ]
+
+
+def test_names_tell_items_of_one_text_apart():
+    texts = pd.Series(["a", "b", "a", "a"], index=["1", "2", "7", "x"])
+    assert unique_names(texts).tolist() == ["a", "b", "a #7", "a #x"]
 
 
 def test_without_a_template_all_attributes_in_their_order():
@@ -130,7 +136,8 @@ def test_ids_are_names_whatever_they_look_like():
 
 def test_no_two_items_have_one_text():
     items = pd.DataFrame({"title": ["Toy", "Toy", "Toy #2"]}, index=["1", "2", "3"])
-    assert render_items(tables(items), TextConfig()).tolist() == ["Toy", "Toy #2", "Toy #2 #3"]
+    names = unique_names(render_items(tables(items), TextConfig()))
+    assert names.tolist() == ["Toy", "Toy #2", "Toy #2 #3"]
 
 
 def test_a_default_text_has_no_gaps():

@@ -95,7 +95,8 @@ def test_huggingface_folders(tmp_path):
         ),
         (
             {
-                "tokenizer.json": '{"model": {"type": "WordPiece", "continuing_subword_prefix": "_"}}'
+                "tokenizer.json": '{"model": {"type": "WordPiece", '
+                '"continuing_subword_prefix": "_"}}'
             },
             "continues words by '_'",
         ),

@@ -1,0 +1,133 @@
+"""The whole pipeline on a planted log: killed with -9 and resumed, it ends as an unbroken run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CONFIG = """
+name: planted
+data:
+  interactions: {path: log.csv, columns: {user: user, item: item, time: at, rating: stars}}
+  items:
+    - {path: items.csv, columns: {item: item, title: title, genre: genre}}
+  rating_scale: [1, 5]
+  click_threshold: 4
+split: {kind: random, seed: 1}
+text: {item_template: "{title}. {genre}", vocabulary_size: 200}
+pretrain:
+  sequence_length: 32
+  loop: {steps: 24, batch_size: 8, evaluate_every: 8, checkpoint_every: 4, seed: 3}
+train:
+  max_history: 16
+  max_targets: 8
+  width: 32
+  loop: {steps: 24, batch_size: 8, evaluate_every: 8, checkpoint_every: 4, seed: 3}
+evaluate: {bootstrap: 50}
+serve: {push_to: served/planted}
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def plant(folder):
+    rng = random.Random(5)
+    rows, at = ["user,item,at,stars"], 1_000_000_000
+    for user in range(24):
+        for item in rng.sample(range(20), 12):
+            at += 60
+            rows.append(f"u{user},i{item},{at},{5 if user % 2 == item % 2 else 1}")
+    (folder / "log.csv").write_text("\n".join(rows) + "\n")
+    items = ["item,title,genre"]
+    items += [f"i{n},film number {n},{('comedy', 'horror')[n % 2]}" for n in range(20)]
+    (folder / "items.csv").write_text("\n".join(items) + "\n")
+    (folder / "run.yaml").write_text(CONFIG)
+
+
+def start(folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "run.yaml"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder):
+    process = start(folder)
+    out, _ = process.communicate(timeout=400)
+    return process.returncode, out
+
+
+def kill_when(folder, pattern):
+    """Start a run and kill -9 it, with all its children, once `pattern` is there."""
+    process = start(folder)
+    until = time.monotonic() + 200
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    plant(folder)
+    code, out = finish(folder)
+    assert code == 0, out
+    return folder, out
+
+
+@pytest.mark.slow
+def test_it_ends_with_a_table_a_report_and_the_next_command(unbroken):
+    folder, out = unbroken
+    assert "ssrec_tf" in out
+    assert "bias" in out
+    assert "next:   python -m serving up served/planted" in out
+    assert (folder / "served" / "planted" / "1" / "saved_model.pb").exists()
+    report = next(folder.glob("runs/planted/Evaluator/*/report.html")).read_text()
+    assert "film number" in report
+    infra = json.loads(next(folder.glob("runs/planted/InfraValidator/*/infra.json")).read_text())
+    assert "recommend" in json.dumps(infra)
+
+
+@pytest.mark.slow
+def test_killed_twice_it_ends_the_same(unbroken, tmp_path):
+    plant(tmp_path)
+    kill_when(tmp_path, "runs/planted/Pretrainer/work-*/latest/ckpt-8.index")
+    kill_when(tmp_path, "runs/planted/Trainer/work-*/latest/ckpt-12.index")
+    code, out = finish(tmp_path)
+    assert code == 0, out
+    for pattern in ("Pretrainer/*/encoder.npz", "Trainer/*/model.npz"):
+        left, right = (
+            np.load(next(base.glob(f"runs/planted/{pattern}"))) for base in (unbroken[0], tmp_path)
+        )
+        assert left.files == right.files
+        assert all(np.array_equal(left[name], right[name]) for name in left.files)
+    tables = [
+        next(base.glob("runs/planted/Evaluator/*/table.txt")).read_text()
+        for base in (unbroken[0], tmp_path)
+    ]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.slow
+def test_nothing_changed_nothing_is_run(unbroken):
+    folder, _ = unbroken
+    began = time.monotonic()
+    code, out = finish(folder)
+    assert code == 0
+    assert out.count("unchanged") == 8
+    assert time.monotonic() - began < 20
+    assert [path.name for path in (folder / "served" / "planted").iterdir() if path.is_dir()] == ["1"]
