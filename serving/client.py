@@ -142,7 +142,7 @@ class Client:
         history_ratings: Sequence[float] | None = None,
     ) -> Arrays:
         """Rank candidates, ids or texts: `ranking` int [n], `rating`, `click_probability`."""
-        ratings = list(history_ratings or [0.0] * len(history))
+        ratings = [0.0] * len(history) if history_ratings is None else list(history_ratings)
         if len(ratings) != len(history):
             raise InvalidArgument(
                 f"history_ratings has {len(ratings)} values but history {len(history)}; "

@@ -4,7 +4,7 @@
 
     ServingError            3  a fault of ours, or of the server
     ├── InvalidArgument     2  400 / INVALID_ARGUMENT: the request or the command line
-    ├── FailedPrecondition  2  412 / FAILED_PRECONDITION: gRPC's answer to an unknown signature
+    ├── FailedPrecondition  2  400 / FAILED_PRECONDITION: gRPC's answer to an unknown signature
     ├── NotFound            2  404 / NOT_FOUND: no such model, version, signature or folder
     ├── Unimplemented       2  501 / UNIMPLEMENTED: a call that this server does not have
     ├── CheckFailed         1  `serving check` said no
@@ -37,7 +37,7 @@ class FailedPrecondition(ServingError):  # noqa: N818 - gRPC's own name
     """The model has no such signature."""
 
     exit_code = 2
-    http = 412
+    http = 400  # as TensorFlow Serving maps it
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -86,7 +86,7 @@ _KINDS: tuple[type[ServingError], ...] = (
     DeadlineExceeded,
 )
 _BY_CODE = {kind.code: kind for kind in _KINDS}
-_BY_HTTP = {kind.http: kind for kind in _KINDS}
+_BY_HTTP = {kind.http: kind for kind in reversed(_KINDS)}  # 400 is InvalidArgument
 
 
 def from_code(code: grpc.StatusCode, message: str) -> ServingError:

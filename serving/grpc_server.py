@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.errors import FailedPrecondition, InvalidArgument, ServingError
+from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.versions import Versions
 
@@ -50,10 +50,17 @@ def start(versions: Versions, address: str) -> grpc.Server | None:
     return server
 
 
-def _find(versions: Versions, spec: Any) -> Servable:
-    """The servable of a ModelSpec."""
+def _find(versions: Versions, request: Any) -> Servable:
+    """The servable of a request's ModelSpec."""
+    spec = _spec(request)
     version = spec.version.value if spec.HasField("version") else None
     return versions.get(spec.name, version, spec.version_label or None)
+
+
+def _spec(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise InvalidArgument("Missing ModelSpec")
+    return request.model_spec
 
 
 def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
@@ -99,7 +106,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return _answer(context, lambda: self._metadata(request))
 
     def _predict(self, request: Any) -> Any:
-        servable = _find(self._versions, request.model_spec)
+        servable = _find(self._versions, request)
         inputs = {name: _array(name, proto) for name, proto in request.inputs.items()}
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         if name not in servable.signatures:  # not REST's status, but the real server's, too
@@ -119,7 +126,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 f"Metadata field {list(request.metadata_field)} is not supported; "
                 "ask for signature_def"
             )
-        servable = _find(self._versions, request.model_spec)
+        servable = _find(self._versions, request)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = servable.version
@@ -137,7 +144,12 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Say which version is available."""
-        return _answer(context, lambda: status_of(_find(self._versions, request.model_spec)))
+        return _answer(context, lambda: self._status(request))
+
+    def _status(self, request: Any) -> Any:
+        spec = _spec(request)
+        version = spec.version.value if spec.HasField("version") else None
+        return model_status(self._versions, spec.name, version)
 
 
 def signature_map(servable: Servable) -> Any:
@@ -148,8 +160,17 @@ def signature_map(servable: Servable) -> Any:
     return body
 
 
-def status_of(servable: Servable) -> Any:
-    """A GetModelStatusResponse for a version that is served."""
+def model_status(versions: Versions, name: str, version: int | None) -> Any:
+    """A GetModelStatusResponse for the version that is served; a label changes nothing.
+
+    Raises:
+        NotFound: another model or version.
+    """
+    try:
+        servable = versions.get(name, version)
+    except NotFound:
+        what = "any versions" if version is None else f"version {version}"
+        raise NotFound(f"Could not find {what} of model {name}") from None
     response = get_model_status_pb2.GetModelStatusResponse()
     entry = response.model_version_status.add()
     entry.version = servable.version

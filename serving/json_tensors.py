@@ -43,9 +43,6 @@ def parse_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.nd
         raise InvalidArgument('Missing "instances" or "inputs" key; give one of the two')
     inputs = servable.signature(name).inputs
     values = _by_column(rows, inputs) if columns is None else _named(columns, inputs)
-    unknown = set(values) - set(inputs)
-    if unknown:
-        raise InvalidArgument(f"JSON object has unexpected key(s): {', '.join(sorted(unknown))}")
     arrays = {key: _array(key, value, inputs[key]) for key, value in values.items()}
     return name, arrays, columns is None
 
@@ -77,12 +74,12 @@ def _by_column(rows: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(rows, list) or not rows:
         raise InvalidArgument('JSON Value: "instances" must be a list with at least one row')
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in rows):
-        names = set(rows[0])
+        names = set(inputs)
         for place, row in enumerate(rows):
             if set(row) != names:
                 raise InvalidArgument(
-                    f"Failed to process element: {place} of 'instances' list; its keys "
-                    f"{sorted(row)} are not {sorted(names)}"
+                    f"Failed to process element: {place} of 'instances' list. JSON object: keys "
+                    f"{sorted(row)} must be equal to: {','.join(sorted(names))}"
                 )
         return {name: [row[name] for row in rows] for name in names}
     if len(inputs) != 1:
@@ -93,8 +90,12 @@ def _by_column(rows: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(columns: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The signature's columns; others are ignored, as TensorFlow Serving does."""
     if isinstance(columns, dict) and set(columns) != {"b64"}:
-        return columns
+        for name in inputs:
+            if name not in columns:
+                raise InvalidArgument(f"Missing named input: {name} in 'inputs' object.")
+        return {name: columns[name] for name in inputs}
     if len(inputs) != 1:
         raise InvalidArgument(f'"inputs" must be an object with the keys {sorted(inputs)}')
     return {next(iter(inputs)): columns}

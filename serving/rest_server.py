@@ -8,18 +8,19 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf import json_format
 
-from serving.errors import InvalidArgument, ServingError, Unimplemented
-from serving.grpc_server import signature_map, status_of
+from serving.errors import InvalidArgument, NotFound, ServingError, Unimplemented
+from serving.grpc_server import model_status, signature_map
 from serving.json_tensors import format_response, parse_request
 from serving.servable import Servable
 from serving.versions import Versions
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"(?i)/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?::(?P<verb>\w+)|/(?P<metadata>metadata))?"
 )
 
@@ -94,31 +95,48 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _get(self) -> str:
-        match, servable = self._route()
+        match = self._match()
         if match["verb"]:
-            raise InvalidArgument(f"Malformed request: GET {self.path}")
+            raise self._malformed()
         if not match["metadata"]:
-            return json.dumps(_plain(status_of(servable)), indent=1)
-        spec = {"name": match["name"], "signature_name": "", "version": str(servable.version)}
+            version = int(match["version"]) if match["version"] else None
+            status = model_status(self.versions, unquote(match["name"]), version)
+            return json.dumps(_plain(status), indent=1)
+        servable = self._find(match)
+        name = unquote(match["name"])
+        spec = {"name": name, "signature_name": "", "version": str(servable.version)}
         body = {"model_spec": spec, "metadata": {"signature_def": _plain(signature_map(servable))}}
         return json.dumps(body, indent=1)
 
     def _post(self) -> str:
         body = self._body()
-        match, servable = self._route()
+        match = self._match()
         if match["verb"] in ("classify", "regress"):
             raise Unimplemented(f":{match['verb']} is not in this stand-in; use :predict")
         if match["verb"] != "predict":
-            raise InvalidArgument(f"Malformed request: POST {self.path}")
+            raise self._malformed()
+        servable = self._find(match)
         name, inputs, in_rows = parse_request(body, servable)
         return format_response(servable.run(name, inputs), in_rows=in_rows)
 
-    def _route(self) -> tuple[re.Match[str], Servable]:
-        match = _PATH.fullmatch(self.path.partition("?")[0])
+    def _match(self) -> re.Match[str]:
+        path = self.path.partition("?")[0]
+        match = _PATH.fullmatch(path)
         if match is None:
-            raise InvalidArgument(f"Malformed request: {self.command} {self.path}")
+            if not path.lower().startswith("/v1/"):
+                raise NotFound(f"{path[:200]} is not served; paths begin with /v1/models/")
+            if path.lower() == "/v1/models" and self.command == "GET":
+                raise InvalidArgument("Missing model name in request.")
+            raise self._malformed()
+        return match
+
+    def _malformed(self) -> InvalidArgument:
+        return InvalidArgument(f"Malformed request: {self.command} {self.path}")
+
+    def _find(self, match: re.Match[str]) -> Servable:
         version = int(match["version"]) if match["version"] else None
-        return match, self.versions.get(match["name"], version, match["label"])
+        label = unquote(match["label"]) if match["label"] else None
+        return self.versions.get(unquote(match["name"]), version, label)
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Servable:
         self.version = version
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         try:
-            with self.session.graph.as_default():
+            with self.session.graph.as_default(), _quiet():
                 meta = tf.compat.v1.saved_model.load(self.session, ["serve"], str(folder))
         except Exception as error:  # a broken file fails in as many ways as it can be broken
             self.session.close()
@@ -81,7 +82,12 @@ class Servable:
         wanted = list(outputs or signature.outputs)
         for key in wanted:
             if key not in signature.outputs:
-                raise InvalidArgument(f"output tensor alias not found in signature: {key}")
+                raise InvalidArgument(
+                    f"output tensor alias not found in signature: {key} Outputs expected to be "
+                    f"in the set {{{','.join(sorted(signature.outputs))}}}."
+                )
+            if wanted.count(key) > 1:
+                raise InvalidArgument(f"duplicate output tensor alias: {key}")
         fetches = {key: signature.outputs[key].name for key in wanted}
         try:
             answer: dict[str, np.ndarray] = self.session.run(fetches, feed)
@@ -94,6 +100,18 @@ class Servable:
     def close(self) -> None:
         """Free the session."""
         self.session.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow from calling sessions deprecated: the real server uses one."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

@@ -65,6 +65,13 @@ def test_recommend(client):
 def test_lengths_that_differ(client):
     with pytest.raises(InvalidArgument, match="history_ratings has 2 values but history 1"):
         client.rank("", ["Heat"], ["Heat"], [1.0, 2.0])
+    with pytest.raises(InvalidArgument, match="history_ratings has 0 values but history 1"):
+        client.rank("", ["Heat"], ["Heat"], [])
+
+
+def test_ratings_may_be_an_array(client):
+    answer = client.rank("", ["x", "y"], ["Heat"], np.array([1.5, 0.5]))
+    assert answer["rating"].tolist() == [6.25]
 
 
 def test_refusals_have_their_types(client, kind, endpoint):

@@ -85,7 +85,9 @@ def test_an_empty_batch(stub):
         (request(text=["a"], more=["b"]), "INVALID_ARGUMENT", "Sent extra: {more}"),
         (request(text=[1.0]), "INVALID_ARGUMENT", "text to be string but it is float32"),
         (request(text=[["a"]]), "INVALID_ARGUMENT", "Tensor text has shape [1, 1]"),
-        (request(text=["a"], outputs=["v"]), "INVALID_ARGUMENT", "alias not found in signature: v"),
+        (request(text=["a"], outputs=["v"]), "INVALID_ARGUMENT", "in the set {vector}"),
+        (request(text=["a"], outputs=["vector"] * 2), "INVALID_ARGUMENT", "duplicate output"),
+        (predict_pb2.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
         (request("recommend", behaviour=["a"], k=4), "INVALID_ARGUMENT", "k is larger than"),
         (request("recommend", behaviour=["a"], k=np.int64(2)), "INVALID_ARGUMENT", "int32"),
     ],
@@ -146,6 +148,9 @@ def test_status(channel):
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetModelStatus(body, timeout=20)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert caught.value.details() == "Could not find version 1 of model toy"
+    with pytest.raises(grpc.RpcError, match="Missing ModelSpec"):
+        stub.GetModelStatus(get_model_status_pb2.GetModelStatusRequest(), timeout=20)
 
 
 def tensor(dtype, *sizes, **values):

@@ -158,8 +158,10 @@ PAIR = {"behaviour": [""], "item": [""]}
         ({"instances": [{}], "inputs": {}}, 'Missing "instances" or "inputs"'),
         ({"signature_name": 3, "inputs": PAIR}, "signature_name must be a string"),
         ({"signature_name": "no", "inputs": PAIR}, 'name: "no" not found'),
-        ({"inputs": {"item": [""]}}, "Missing but required: {behaviour}"),
-        ({"inputs": {**PAIR, "colour": [""]}}, "unexpected key(s): colour"),
+        ({"inputs": {"item": [""]}}, "Missing named input: behaviour in 'inputs' object."),
+        ({"inputs": {}}, "Missing named input"),
+        ({"instances": [{"behaviour": "", "item": "", "colour": ""}]}, "equal to: behaviour,item"),
+        ({"instances": [{"item": ""}]}, "equal to: behaviour,item"),
         ({"inputs": ["a"]}, "must be an object with the keys ['behaviour', 'item']"),
         ({"instances": []}, "at least one row"),
         ({"instances": "a"}, "at least one row"),
@@ -249,6 +251,29 @@ def test_post_elsewhere(call, path, status):
     assert body["error"]
 
 
+def test_a_column_too_many_is_ignored(predict):
+    # FillTensorMapFromInputsMap reads the signature's names only.
+    status, body = predict({"inputs": {**PAIR, "colour": [1]}})
+    assert (status, body["outputs"]["rating"]) == (200, [3.25])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/V1/Models/t%6Fy", 200, None),
+        ("/v1/MODELS/toy/Versions/3/METADATA", 200, None),
+        ("/v1/models/TOY", 404, "Could not find any versions of model TOY"),
+        (f"{MODEL}/versions/2", 404, "Could not find version 2 of model toy"),
+        ("/v1/models", 400, "Missing model name in request."),
+        ("/v1/models/", 400, "Malformed request: GET /v1/models/"),
+        ("/v2/models/toy", 404, "/v2/models/toy is not served; paths begin with /v1/models/"),
+    ],
+)
+def test_get_paths(call, path, status, error):
+    got, body = call(path)
+    assert (got, body.get("error")) == (status, error)
+
+
 def test_get_of_predict_is_malformed(call):
     status, body = call(f"{MODEL}:predict")
     assert status == 400
@@ -272,7 +297,8 @@ def test_status(call):
     assert call(f"{MODEL}/versions/3?x=1")[0] == 200
     assert call(f"{MODEL}/versions/2")[0] == 404
     assert call("/v1/models/other")[0] == 404
-    assert call(f"{MODEL}/labels/new")[0] == 400
+    assert call(f"{MODEL}/labels/new")[0] == 200  # GetModelStatusImpl looks at the version only
+    assert call(f"{MODEL}/labels/new/metadata")[0] == 400
 
 
 def test_metadata(call):
