@@ -107,8 +107,9 @@ def _array(key: str, value: Any, info: Any) -> np.ndarray:
     try:
         leaves, shape = _flatten(value)
         array = np.empty(len(leaves), dtype=dtype.as_numpy_dtype)
-        for place, leaf in enumerate(leaves):
-            array[place] = _leaf(leaf, dtype)
+        with np.errstate(over="ignore"):  # 1e39 as a float32 is infinity there, too
+            for place, leaf in enumerate(leaves):
+                array[place] = _leaf(leaf, dtype)
         return array.reshape(shape)
     except ValueError as error:
         raise InvalidArgument(f"JSON Value for {key} is not {dtype.name}: {error}") from None
@@ -131,7 +132,7 @@ def _flatten(value: Any) -> tuple[list[Any], list[int]]:
 
 
 def _leaf(value: Any, dtype: tf.DType) -> Any:
-    """One value, refused where it would change on the way to `dtype`."""
+    """One value; an integer that `dtype` cannot hold is refused, a float is rounded."""
     if dtype == tf.string:
         return _bytes(value)
     if dtype.is_bool:
@@ -146,11 +147,10 @@ def _leaf(value: Any, dtype: tf.DType) -> Any:
         if not dtype.min <= value <= dtype.max:
             raise ValueError(f"{_show(value)} is outside {dtype.min} to {dtype.max}")
         return value
-    bits = np.finfo(dtype.as_numpy_dtype).nmant + 1
-    limit = 2**bits - 1 if isinstance(value, int) else float(dtype.max)
-    if abs(value) > limit and value not in (float("inf"), float("-inf")):
-        raise ValueError(f"{_show(value)} loses precision; the largest is {limit}")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{_show(value)} is too big to be stored in double") from None
 
 
 def _bytes(value: Any) -> bytes:

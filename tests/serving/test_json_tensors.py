@@ -37,19 +37,17 @@ def test_the_ends_of_every_integer(dtype):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_the_ends_of_every_float(dtype):
     info = np.finfo(dtype)
-    most = 2 ** (info.nmant + 1) - 1  # the last integer up to which all are floats
-    array = parse([float(info.max), float(info.min), most, -most, 0.5], dtype)
+    even = 2 ** (info.nmant + 1)  # even + 1 lies between two floats: it is rounded to the even
+    array = parse([float(info.max), float(info.min), even + 1, -even - 1, 0.5], dtype)
     assert array.dtype == np.dtype(dtype)
-    assert array.tolist() == [float(info.max), float(info.min), most, -most, 0.5]
-    for outside in (most + 2, -most - 2, 10**400):
-        with pytest.raises(InvalidArgument, match="loses precision"):
-            parse([outside], dtype)
+    assert array.tolist() == [float(info.max), float(info.min), even, -even, 0.5]
+    with pytest.raises(InvalidArgument, match=f"x is not {dtype}: 1000.* is too big"):
+        parse([10**400], dtype)
 
 
-def test_a_float_beyond_the_type_is_no_infinity():
-    with pytest.raises(InvalidArgument, match="loses precision"):
-        parse([3.5e38], "float32")
-    # But infinity itself, and what is no number, may be sent.
+@pytest.mark.filterwarnings("error")
+def test_a_float_beyond_the_type_is_infinity():
+    assert parse([3.5e38, -3.5e38], "float32").tolist() == [np.inf, -np.inf]
     assert parse([float("inf"), float("-inf")], "float32").tolist() == [np.inf, -np.inf]
     assert np.isnan(parse(float("nan"), "float32"))
 

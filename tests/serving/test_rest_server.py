@@ -216,13 +216,27 @@ def test_a_number_is_refused_rather_than_changed(predict, k, message):
     assert message in answer["error"]
 
 
-@pytest.mark.parametrize("rating", [10**400, 1e39, 2**24 + 1])
-def test_a_float_is_refused_rather_than_changed(predict, rating):
-    # As TensorFlow Serving's IsLosslessDecimal: 2**24 + 1 is no float32, 1e39 is past the last.
+@pytest.mark.parametrize(
+    ("given", "got"), [(1435774380, 1435774336.0), (1e39, math.inf), (-1e39, -math.inf)]
+)
+def test_a_float_is_rounded(predict, given, got):
+    # FloatTensorWithPrecisionLoss and FloatTensorThatExceedsMaxReturnsInf of the real server's
+    # tests; 1435774380 lies between the float32s 1435774336 and 1435774464.
     inputs = {
         "user": ["u"],
         "history": [[""]],
-        "history_ratings": [[rating]],
+        "history_ratings": [[given]],
+        "candidates": [["x"]],
+    }
+    status, answer = predict({"signature_name": "rank", "inputs": inputs})
+    assert (status, answer["outputs"]["rating"]) == (200, [[got]])
+
+
+def test_a_number_beyond_every_float_is_refused(predict):
+    inputs = {
+        "user": ["u"],
+        "history": [[""]],
+        "history_ratings": [[10**400]],
         "candidates": [["x"]],
     }
     status, answer = predict({"signature_name": "rank", "inputs": inputs})
