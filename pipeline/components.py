@@ -13,6 +13,7 @@ from ssrec_tf.config import RunConfig, from_dict, to_dict
 
 _TABLES = (
     "pipeline/data.py",
+    "ssrec_tf/personal_data.py",
     "ssrec_tf/table*.py",
     "ssrec_tf/datasets.py",
     "ssrec_tf/splits.py",
@@ -68,7 +69,7 @@ def components() -> tuple[Component, ...]:
         Component(
             "ExampleGen",
             data.example_gen,
-            settings=_share("data", "split"),
+            settings=_share("data", "split", "text.mask_personal_data"),
             code=_TABLES,
             outside=data.fingerprint,
         ),

@@ -16,6 +16,7 @@ from pipeline.runner import Context
 from ssrec_tf import storage, table_folder
 from ssrec_tf.config import RunConfig
 from ssrec_tf.errors import DataError
+from ssrec_tf.personal_data import hide_in_rejects, hide_in_tables
 from ssrec_tf.splits import PARTS, Split
 from ssrec_tf.tables import Tables
 
@@ -31,6 +32,9 @@ def example_gen(context: Context) -> None:
     tables = load_data(context.config.data, base=context.base, rejects=rejects)
     split = make_split(tables, context.config.split)
     check_leakage(tables, split)
+    if context.config.text.mask_personal_data:
+        tables = hide_in_tables(tables)
+        hide_in_rejects(rejects)
     table_folder.save(tables, split, context.output)
     sizes = ", ".join(f"{part} {len(getattr(split, part)):,}" for part in PARTS)
     print(f"    {tables.name}: {len(tables.interactions):,} interactions; {sizes}")

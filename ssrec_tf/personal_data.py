@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssrec_tf import storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ssrec_tf.tables import Tables
 
 # The look-behind starts one attempt a run of letters: linear in a text of any length.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -52,3 +63,32 @@ def passes_luhn(digits: str) -> bool:
         value = int(digit) * (1 + place % 2)
         total += value - 9 * (value > 9)
     return total % 10 == 0
+
+
+def hide_in_tables(tables: Tables) -> Tables:
+    """Hide it in every text of items and users; ids stay, they name rows."""
+    return replace(tables, items=_hide_cells(tables.items), users=_hide_cells(tables.users))
+
+
+def hide_in_rejects(path: Path) -> None:
+    """Hide it in the values that `rejects.jsonl` shows."""
+    if not path.exists():
+        return
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.dumps(_hide_values(row), ensure_ascii=False) + "\n" for row in rows]
+    storage.atomic_write_text(path, "".join(lines))
+
+
+def _hide_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    hidden = frame.copy()
+    for name in frame.columns:
+        hidden[name] = frame[name].map(lambda x: hide_personal_data(x) if isinstance(x, str) else x)
+    return hidden
+
+
+def _hide_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _hide_values(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_hide_values(part) for part in value]
+    return hide_personal_data(value) if isinstance(value, str) else value

@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +151,7 @@ def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) ->
     columns = {name: _cells(frame[name], config) for name in frame.columns}
     if not template:
         rows = zip(*columns.values(), strict=True) if columns else [()] * len(frame)
-        joined = [_finish(". ".join(cell for cell in row if cell), config) for row in rows]
+        joined = [_clean(". ".join(cell for cell in row if cell)) for row in rows]
         return pd.Series(joined, index=frame.index, dtype=object)
     parts = _parse_template(template, list(columns), key)
     texts = pd.Series("", index=frame.index, dtype=object)
@@ -163,7 +162,7 @@ def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) ->
         cells = columns[name]
         filled = before + cells + after
         texts += filled.where(cells != "", "")
-    return texts.map(lambda text: _finish(text, config)).astype(object)
+    return texts.map(_clean).astype(object)
 
 
 Part = tuple[str, str | None, str]
@@ -213,21 +212,6 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _finish(text: str, config: TextConfig) -> str:
-    """Drop stop words, collapse white space, cut what no one reads."""
-    if config.stop_words:
-        text = _stop_pattern(config.stop_words).sub(" ", text)
-    return _clean(text)
-
-
 def _clean(text: str) -> str:
     text = re.sub(_SPACES, " ", text).strip()
     return text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore").strip()
-
-
-@lru_cache(maxsize=8)
-def _stop_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Whole words in any case; parts of `Children's` or `the-end` are no words."""
-    longest_first = sorted(words, key=len, reverse=True)
-    either = "|".join(re.escape(word) for word in longest_first)
-    return re.compile(rf"(?<![\w'’-])(?:{either})(?![\w'’-])", re.IGNORECASE)

@@ -72,6 +72,7 @@ class TextTable:
                 size=config.vocabulary_size,
                 lowercase=config.lowercase,
             )
+        vocabulary = vocabulary.without(config.stop_words)
         tokenizer = WordPieceTokenizer(vocabulary)
         return cls(
             vocabulary=vocabulary,

@@ -51,6 +51,7 @@ class WordPieceTokenizer(tf.Module):
         # Special tokens are placed by code, never found in a text.
         pieces = {w: i for i, w in enumerate(vocabulary.words) if w and w not in SPECIAL}
         self._unk_id = vocabulary.unk_id
+        self._stop_words = list(vocabulary.stop_words)
         self._longest = max([len(w.removeprefix("##")) for w in pieces], default=1)
         initializer = tf.lookup.KeyValueTensorInitializer(
             np.array(list(pieces) or ["[none]"], dtype=object),
@@ -73,6 +74,10 @@ class WordPieceTokenizer(tf.Module):
         """
         words, word_rows = self._words(texts)  # [words], [words]
         distinct, place = tf.unique(words)  # [distinct], [words]
+        if self._stop_words:  # passed over here, so that serving does as training did
+            listed = distinct[:, None] == tf.constant(self._stop_words)[None, :]
+            kept = ~tf.gather(tf.reduce_any(listed, axis=1), place)  # [words]
+            place, word_rows = tf.boolean_mask(place, kept), tf.boolean_mask(word_rows, kept)
         pieces = self._match(distinct)  # [distinct, (pieces)]
         by_word = tf.gather(pieces, place)  # [words, (pieces)]
         rows = tf.repeat(word_rows, by_word.row_lengths())  # [tokens]

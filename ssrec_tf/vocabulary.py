@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Vocabulary:
         ratings: the steps of the scale, one token each.
         items: ids of the items that have a token, sorted.
         lowercase: whether text is lowercased and stripped of accents.
+        stop_words: words that the tokenizer passes over, normalized as text is.
     """
 
     words: tuple[str, ...]
     ratings: tuple[float, ...]
     items: tuple[str, ...]
     lowercase: bool
+    stop_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the special tokens are there and padding is 0.
@@ -110,7 +112,8 @@ class Vocabulary:
             folder.mkdir(parents=True, exist_ok=True)
         storage.atomic_write_text(folder / "words.txt", "".join(f"{w}\n" for w in self.words))
         storage.atomic_write_text(folder / "items.txt", "".join(f"{i}\n" for i in self.items))
-        body = {"lowercase": self.lowercase, "ratings": self.ratings}
+        names = ("lowercase", "ratings", "stop_words")
+        body = {name: getattr(self, name) for name in names}
         storage.atomic_write_text(folder / "vocabulary.json", json.dumps(body))
 
     @classmethod
@@ -125,9 +128,16 @@ class Vocabulary:
             words = _lines(folder / "words.txt")
             items = _lines(folder / "items.txt")
             ratings, lowercase = tuple(body["ratings"]), bool(body["lowercase"])
+            stop_words = tuple(body["stop_words"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise VocabularyError(f"{folder} holds no readable vocabulary: {error!r}") from None
-        return cls(words, ratings, items, lowercase)
+        return cls(words, ratings, items, lowercase, stop_words)
+
+    def without(self, stop_words: Sequence[str]) -> Vocabulary:
+        """The same vocabulary with words to pass over, in any case and with any accents."""
+        normalize = normalizer(self.lowercase).normalize_str
+        normal = sorted({normalize(word).strip() for word in stop_words} - {""})
+        return replace(self, stop_words=tuple(normal))
 
 
 def train_vocabulary(

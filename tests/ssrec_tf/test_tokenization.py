@@ -186,3 +186,13 @@ def test_saved_model_in_a_session_gives_the_same_ids(tmp_path, words):
             {signature.inputs["text"].name: np.array(texts, dtype=object)},
         )
     assert np.array_equal(got, tokenizer(tf.constant(texts)).to_tensor(-1).numpy())
+
+
+def test_stop_words_are_passed_over_as_whole_words(words):
+    vocabulary = Vocabulary(words, (), (), True).without(["Stóry", "story", "of", " "])
+    assert vocabulary.stop_words == ("of", "story")
+    tokenizer = WordPieceTokenizer(vocabulary)
+    plain = WordPieceTokenizer(Vocabulary(words, (), (), True))
+    texts = ["toy STORY", "of toy", "story", "toystory toy", ""]
+    expected = plain(tf.constant(["toy", "toy", "", "toystory toy", ""])).to_list()
+    assert tokenizer(tf.constant(texts)).to_list() == expected
