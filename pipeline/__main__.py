@@ -54,8 +54,10 @@ def _run(parsed: argparse.Namespace) -> None:
     print((report / "table.txt").read_text())
     print(f"\nreport: {report / 'report.html'}")
     print(f"model:  {push['target']}/{push['version']}")
-    print(f"curves: tensorboard --logdir {parsed.runs / config.name}")
-    print(f"next:   python -m serving up {push['target']}")
+    here = Path(sys.executable).parent  # as one would type it, activated or not
+    bin_folder = f"{os.path.relpath(here)}/" if here.is_relative_to(Path.cwd()) else ""
+    print(f"curves: {bin_folder}tensorboard --logdir {parsed.runs / config.name}")
+    print(f"next:   {bin_folder}python -m serving up {push['target']}")
 
 
 def _published(parsed: argparse.Namespace) -> dict[str, Artifact | None]:

@@ -94,7 +94,7 @@ def test_it_ends_with_a_table_a_report_and_the_next_command(unbroken):
     folder, out = unbroken
     assert "ssrec_tf" in out
     assert "bias" in out
-    assert "next:   python -m serving up served/planted" in out
+    assert "python -m serving up served/planted" in out
     assert (folder / "served" / "planted" / "1" / "saved_model.pb").exists()
     report = next(folder.glob("runs/planted/Evaluator/*/report.html")).read_text()
     assert "film number" in report
