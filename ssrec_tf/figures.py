@@ -120,19 +120,27 @@ class Report:
         """Return those of the metrics that belong in a first table."""
         return tuple(n for n in self.metrics() if n.startswith(MAIN_METRICS))
 
-    def table(self) -> str:
-        """Return the main figures as aligned text, a model a line, the best marked `*`."""
+    def table(self, *, intervals: bool = False) -> str:
+        """Return the main figures as aligned text, a model a line, the best marked `*`.
+
+        Args:
+            intervals: Whether a second line gives the models' 95 % intervals.
+        """
         names = self.main_metrics()
-        columns = [["model", *self.models]]
-        for name in names:
-            best = self.best(name)
-            values = (found.get(name, Figure(math.nan)).value for found in self.models.values())
-            marked = zip(self.models, values, strict=True)
+        columns = [["model"]] + [[f"{name} "] for name in names]
+        best = {name: self.best(name) for name in names}
+        for model, found in self.models.items():
+            figures = [found.get(name, Figure(math.nan)) for name in names]
+            columns[0].append(model)
             # Every cell ends in its mark, so that the figures stay aligned.
-            columns.append(
-                [f"{name} "]
-                + ["- " if math.isnan(v) else f"{v:.4f}{' *'[m in best]}" for m, v in marked]
-            )
+            for name, figure, column in zip(names, figures, columns[1:], strict=True):
+                mark = " *"[model in best[name]]
+                column.append("- " if math.isnan(figure.value) else f"{figure.value:.4f}{mark}")
+            if intervals and not all(math.isnan(figure.low) for figure in figures):
+                columns[0].append("")
+                for figure, column in zip(figures, columns[1:], strict=True):
+                    known = not math.isnan(figure.low)
+                    column.append(f"{figure.low:.3f}-{figure.high:.3f} " if known else "")
         widths = [max(map(len, column)) for column in columns]
         lines = []
         for first, *cells in zip(*columns, strict=True):

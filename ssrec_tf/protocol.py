@@ -19,6 +19,7 @@ TIES = (
     "tied candidates share their mean rank, and rank k.5 is within k; rows tied across a cutoff "
     "share their clicks"
 )
+METRICS_VERSION = 1  # raise it when a metric's definition changes, so that old figures stand apart
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ProtocolCard:
         ties: What happens to equal scores.
         fitted_on: The rows weights and statistics come from.
         tuned_on: The rows choices were made on.
+        metrics_version: Of the metrics' definitions.
     """
 
     dataset: str
@@ -58,6 +60,7 @@ class ProtocolCard:
     ties: str = TIES
     fitted_on: str = "train"
     tuned_on: str = "valid"
+    metrics_version: int = METRICS_VERSION
 
     def check_same(self, other: ProtocolCard) -> None:
         """Raise unless figures of both cards may be compared.
@@ -87,6 +90,8 @@ class ProtocolCard:
         Raises:
             DataError: A field is missing, unknown or of another type.
         """
+        # Cards were first written without it, by the definitions that are version 1.
+        values = {"metrics_version": 1, **values}
         known = {item.name: str(item.type) for item in fields(cls)}
         if known.keys() != values.keys():
             odd = sorted(known.keys() ^ values.keys())

@@ -132,9 +132,11 @@ class _Axis:
 
     def ticks(self) -> list[float]:
         """Return three to six round values within the scale."""
-        raw = (self.high - self.low) / 4
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+        # The widest step that fits three times. Steps grow by a factor of 2 at most, so
+        # that it never fits more than six times.
+        widest = (self.high - self.low) / 3
+        power = 10.0 ** math.floor(math.log10(widest))
+        step = max(m * power for m in (1, 2, 2.5, 5) if m * power <= widest)
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [round(i * step, 12) for i in range(first, last + 1)]

@@ -79,6 +79,19 @@ def test_table_is_aligned_and_marks_the_best():
     ]
 
 
+def test_table_with_intervals():
+    lines = report().table(intervals=True).split("\n")
+    assert lines == [
+        "model         rmse           auc        ndcg@5",
+        "own         1.0000*       0.7500        0.2500*",
+        "       0.900-1.100   0.700-0.800   0.200-0.300",
+        "rival       1.1000        0.8500*            -",
+        "       1.000-1.200   0.800-0.900",
+    ]
+    bare = Report(CARD, 0, 0, {"a": {"auc": Figure(0.5)}})
+    assert bare.table(intervals=True) == bare.table()
+
+
 def test_nobody_is_best_when_all_are_equal():
     figure = {"auc": Figure(0.50001)}
     assert Report(CARD, 0, 0, {"a": figure, "b": {"auc": Figure(0.5)}}).best("auc") == frozenset()

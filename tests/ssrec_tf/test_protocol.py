@@ -49,6 +49,14 @@ def test_odd_values_are_refused(change, message):
         ProtocolCard.from_dict({**CARD.to_dict(), **change})
 
 
+def test_a_card_from_before_versions_is_version_one():
+    values = CARD.to_dict()
+    assert values.pop("metrics_version") == 1
+    assert ProtocolCard.from_dict(values) == CARD
+    with pytest.raises(ProtocolError, match="metrics_version: 2 and 1"):
+        replace(CARD, metrics_version=2).check_same(ProtocolCard.from_dict(values))
+
+
 def test_a_missing_field_is_named():
     values = CARD.to_dict()
     del values["ties"]

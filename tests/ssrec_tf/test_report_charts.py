@@ -4,6 +4,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from ssrec_tf.metrics import CalibrationBin
@@ -37,6 +38,19 @@ def test_ticks_are_round_and_where_they_say():
     texts = [t for t in parsed(chart).iter("text") if t.get("text-anchor") == "end"]
     values = [float(t.text) for t in texts if re.fullmatch(r"[\d.]+", t.text)]
     assert values == [0.2, 0.3, 0.4]
+
+
+def test_an_axis_has_three_to_six_ticks():
+    rng = np.random.default_rng(0)
+    spans = [(4.15, 4.96), *((low, low + 10 ** rng.uniform(-2, 4)) for low in rng.normal(size=300))]
+    for low, high in spans:
+        chart = line_chart("loss", {"train": [(0, low), (1, high)]})
+        ends = [t for t in parsed(chart).iter("text") if t.get("text-anchor") == "end"]
+        values = [float(t.text) for t in ends if t.text != "step"]
+        assert 3 <= len(values) <= 6, (low, high, values)
+        air = 0.05 * (high - low)
+        assert low - air <= min(values) * (1 + 1e-4)
+        assert np.ptp(np.diff(values)) <= 1e-4 * max(map(abs, values)), values
 
 
 def test_what_is_not_finite_is_left_out():
