@@ -37,7 +37,7 @@ def infra_validator(context: Context) -> None:
 def _ask(served: Path) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "serving", "check", str(served)],
+            [sys.executable, "-m", "serving", "check", str(served.resolve())],
             capture_output=True,
             text=True,
             timeout=_LIMIT_SECONDS,
