@@ -69,7 +69,8 @@ class TextConfig:
     """How rows become text, and text becomes tokens.
 
     A template names attributes in braces; a part in square brackets is left out
-    when its attribute is missing: `"{title}[ ({year})][. {genres}]"`.
+    when its attribute is missing: `"{title}[ ({year})][. {genres}]"`. `{year:10}` is the
+    number rounded down to a multiple of 10.
     """
 
     item_template: str = ""

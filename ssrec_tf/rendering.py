@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +159,7 @@ def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) ->
         if name is None:
             texts += before
             continue
-        cells = columns[name]
+        cells = columns[name] if name in columns else _rounded(columns, name)
         filled = before + cells + after
         texts += filled.where(cells != "", "")
     return texts.map(_clean).astype(object)
@@ -182,6 +182,10 @@ def _parse_template(template: str, names: Sequence[str], key: str) -> list[Part]
         if not name and inner is None:
             raise ConfigError(f"{key}: [{optional}] must hold one attribute in braces")
         before, wanted, after = inner.groups() if inner else ("", name, "")
+        base, _, step = wanted.rpartition(":")
+        if wanted not in names and base in names and _is_step(step):
+            parts.append((before, wanted, after))
+            continue
         if wanted not in names:
             near = difflib.get_close_matches(wanted, names, n=1)
             hint = f"; did you mean {{{near[0]}}}?" if near else ""
@@ -190,6 +194,18 @@ def _parse_template(template: str, names: Sequence[str], key: str) -> list[Part]
             )
         parts.append((before, wanted, after))
     return parts
+
+
+def _is_step(text: str) -> bool:
+    return re.fullmatch(r"[0-9]*\.?[0-9]+", text) is not None and float(text) > 0
+
+
+def _rounded(columns: Mapping[str, pd.Series], wanted: str) -> pd.Series:
+    """Cells of `name:step`: numbers rounded down to a multiple of the step; "" for the rest."""
+    name, _, step = wanted.rpartition(":")
+    numbers = pd.to_numeric(columns[name], errors="coerce")
+    rounded = pd.Series(np.floor(numbers / float(step)) * float(step), index=numbers.index)
+    return rounded.map(_cell).astype(object)
 
 
 def _cells(column: pd.Series, config: TextConfig) -> pd.Series:

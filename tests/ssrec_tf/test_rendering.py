@@ -254,3 +254,16 @@ def test_bytes_that_are_no_text_keep_their_line():
     assert out.user.numpy().tolist() == [b"\xff"]
     assert out.items.numpy().tolist() == [[b"\xc3("]]
     assert out.ratings.numpy().tolist() == [[4.0]]
+
+
+def test_numbers_are_rounded_down_where_asked():
+    items = pd.DataFrame({"year": ["1995", "1989", None, "soon"], "price": [1.74, -0.1, 2.0, 0.5]})
+    config = TextConfig(item_template="{price:0.5}[ of {year:10}]")
+    assert render_items(tables(items), config).tolist() == [
+        "1.5 of 1990",
+        "-0.5 of 1980",
+        "2",
+        "0.5",
+    ]
+    with pytest.raises(ConfigError, match=r"\{year:x\} is no attribute"):
+        render_items(tables(items), TextConfig(item_template="{year:x}"))
