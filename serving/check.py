@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -89,7 +90,9 @@ def _answers(endpoint: Endpoint) -> bool:
     url = f"http://{HOST}:{endpoint.rest_port}/v1/models/{endpoint.model}"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
-            return b"AVAILABLE" in response.read()
+            ready = b"AVAILABLE" in response.read()
+        with socket.create_connection((HOST, endpoint.grpc_port), timeout=5):
+            return ready
     except OSError:
         return False
 

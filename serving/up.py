@@ -105,12 +105,13 @@ def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
     versions = Versions(endpoint.model, folder)
     rest = grpc = None
     try:
-        rest = rest_server.start(versions, HOST, endpoint.rest_port)
-        if rest is None:
-            raise _taken(endpoint.rest_port, "--rest-port")
+        # gRPC first, as the real server does: who sees REST's status may ask over either.
         grpc = grpc_server.start(versions, f"{HOST}:{endpoint.grpc_port}")
         if grpc is None:
             raise _taken(endpoint.grpc_port, "--port")
+        rest = rest_server.start(versions, HOST, endpoint.rest_port)
+        if rest is None:
+            raise _taken(endpoint.rest_port, "--rest-port")
         yield
     finally:
         if grpc is not None:
