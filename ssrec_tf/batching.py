@@ -17,6 +17,7 @@ from ssrec_tf.examples import FEATURES, read_info
 Batch = dict[str, tf.Tensor]
 
 _SHUFFLE_BUFFER = 8192
+_SHORTEST = 64  # events; histories are padded to this, twice this, and so on
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def train_batches(
         start: the first step to give.
 
     Returns:
-        Dataset of (step int64 [], batch). In a batch, with b the batch size, h and t the
-        maxima: `user` int32 [b]; `history_items`, `target_items` int32 [b, h] and [b, t],
+        Dataset of (step int64 [], batch). In a batch, with b the batch size, t the most
+        targets and h a length that fits its longest history (64, 128 and so on, up to the
+        maximum: few shapes, little padding): `user` int32 [b]; `history_items`, `target_items` int32 [b, h] and [b, t],
         0 is padding; `history_ratings`, `target_ratings`, `target_clicks` float32, NaN
         where there is none; `target_rows` int64 [b, t] (-1).
 
@@ -145,7 +147,7 @@ def _trim(log: Batch, config: BatchConfig) -> Batch:
 
 
 def _padded(logs: tf.data.Dataset, config: BatchConfig, *, drop_remainder: bool) -> tf.data.Dataset:
-    history, targets = [config.max_history], [config.max_targets]
+    history, targets = [None], [config.max_targets]
     nan = tf.constant(float("nan"))
     zero = tf.constant(0, tf.int32)
     shapes = {
@@ -157,9 +159,24 @@ def _padded(logs: tf.data.Dataset, config: BatchConfig, *, drop_remainder: bool)
         "target_clicks": (targets, nan),
         "target_rows": (targets, tf.constant(-1, tf.int64)),
     }
-    return logs.padded_batch(
+    batches = logs.padded_batch(
         config.batch_size,
         padded_shapes={name: shape for name, (shape, _) in shapes.items()},
         padding_values={name: value for name, (_, value) in shapes.items()},
         drop_remainder=drop_remainder,
     )
+    return batches.map(lambda batch: _bucketed(batch, config), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _bucketed(batch: Batch, config: BatchConfig) -> Batch:
+    """Pad histories up to one of few lengths, so that few shapes occur."""
+    lengths = [_SHORTEST]
+    while lengths[-1] < config.max_history:
+        lengths.append(2 * lengths[-1])
+    lengths[-1] = config.max_history
+    longest = tf.shape(batch["history_items"])[1]
+    fits = tf.boolean_mask(lengths, tf.constant(lengths) >= longest)  # ascending, never empty
+    padding = [[0, 0], [0, fits[0] - longest]]
+    items = tf.pad(batch["history_items"], padding)  # [batch, h]
+    ratings = tf.pad(batch["history_ratings"], padding, constant_values=float("nan"))
+    return {**batch, "history_items": items, "history_ratings": ratings}

@@ -129,7 +129,12 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Fine-tuning of the heads. `reading`: two_level or joint."""
+    """Fine-tuning of the heads.
+
+    `reading`: two_level or joint. `item_text`, of the two-level reading: what speaks for
+    an item beside its id; encoder (its vector, frozen), words (their embeddings, learnt
+    from the labels) or both.
+    """
 
     reading: str = "two_level"
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16))
@@ -139,6 +144,7 @@ class TrainConfig:
     width: int = 64
     dropout: float = 0.2
     id_dropout: float = 0.2
+    item_text: str = "encoder"
     encoder_steps: int = 0
     joint_length: int = 128
     rating_weight: float = 1.0
@@ -231,6 +237,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "kind": ("random", "time", "leave_one_out", "cold_item"),
     "size": ("tiny", "mini", "small", "base"),
     "reading": ("two_level", "joint"),
+    "item_text": ("encoder", "words", "both"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
 _BOUNDS: Mapping[str, tuple[float, float]] = {

@@ -71,7 +71,7 @@ def rank_part(
         float32 [users, items]; items of the history (the user has seen them) are -inf.
     """
     query = tf.function(model.query_of, reduce_retracing=True)
-    index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, width + 1]
+    index = tf.convert_to_tensor(model.items.index()).numpy()[1:]  # [items, width + 1]
     rows: dict[int, np.ndarray] = {}
     for batch in evaluation_batches(examples, part, config):
         scores = query(batch).numpy() @ index.T  # [batch, items]

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.recommenders import Behaviour, PairScores, Recommender, TwoLevel
-from ssrec_tf.recommenders.reading import Items, Reading
+from ssrec_tf.recommenders.reading import Items, ItemTexts, Reading
 from ssrec_tf.rendering import parse_behaviour
 from ssrec_tf.retrieval_index import brute_force, top_unseen
 from ssrec_tf.tokenization import WordPieceTokenizer
@@ -53,7 +53,7 @@ class ServingGraph(tf.Module):
         self._item_ids = tf.constant(["", *text.item_ids])  # [items + 1]
         self._catalogue = len(text.item_ids)
         if isinstance(model, TwoLevel):
-            self.index = brute_force(tf.convert_to_tensor(model.index())[1:])
+            self.index = brute_force(tf.convert_to_tensor(model.items.index())[1:])
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""
@@ -186,11 +186,11 @@ class ServingGraph(tf.Module):
         tokens = tf.reshape(items.tokens, [-1, self._width])  # [batch * items, item width]
         texts = tf.reshape(items.texts, [-1])  # [batch * items]
         new = tf.where((refs == 0) & (texts != ""))  # [new, 1]
-        vectors = tf.gather(tf.convert_to_tensor(model.stored), refs)
+        vectors = model.items.texts_of(refs).vectors
         encoded = model.encode_text(tf.gather_nd(tokens, new))  # [new, encoder width]
         vectors = tf.tensor_scatter_nd_update(vectors, new, encoded)
         vectors = tf.reshape(vectors, [shape[0], shape[1], model.encoder.width])
-        found: Items = model.items(vectors, items.refs, tf.ones_like(model._known))
+        found: Items = model.items.read(ItemTexts(vectors, items.tokens), items.refs)
         return found
 
     def _scores(

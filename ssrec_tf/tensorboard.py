@@ -48,7 +48,7 @@ def item_projector(model: TwoLevel, folder: Path) -> None:
 
     Three files: `tensors.tsv`, `metadata.tsv` (id and text) and `projector_config.pbtxt`.
     """
-    vectors = tf.convert_to_tensor(model.index()).numpy()[1:, :-1]  # [items, width]
+    vectors = tf.convert_to_tensor(model.items.index()).numpy()[1:, :-1]  # [items, width]
     lines = ["\t".join(f"{value:.5g}" for value in row) for row in vectors]
     labels = [f"{i}\t{t}" for i, t in zip(model.text.item_ids, model.text.item_texts, strict=True)]
     config = (

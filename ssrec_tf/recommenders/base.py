@@ -134,3 +134,8 @@ def dense(units: int, **options: Any) -> keras.layers.Dense:
     """Make a dense layer whose kernel starts small, as BERT's do."""
     options.setdefault("kernel_initializer", keras.initializers.TruncatedNormal(stddev=0.05))
     return keras.layers.Dense(units, **options)
+
+
+def normal() -> keras.initializers.Initializer:
+    """Start embeddings small; a new instance for each, or all would start alike."""
+    return keras.initializers.RandomNormal(stddev=0.05)

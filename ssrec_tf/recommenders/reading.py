@@ -9,17 +9,24 @@ import tensorflow as tf
 HEADS = 4
 
 
+class ItemTexts(NamedTuple):
+    """Texts of items: `vectors` float32 [..., encoder width], `words` int32 [..., item width]."""
+
+    vectors: tf.Tensor
+    words: tf.Tensor
+
+
 class Items(NamedTuple):
     """Item vectors.
 
     Attributes:
         states: float32 [..., width], for ratings and clicks.
-        bias: float32 [...], in deviations of the ratings.
+        level: float32 [...], rating above the mean, in deviations of the ratings.
         next_states: float32 [..., width], for the next item.
     """
 
     states: tf.Tensor
-    bias: tf.Tensor
+    level: tf.Tensor
     next_states: tf.Tensor
 
 

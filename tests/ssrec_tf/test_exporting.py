@@ -138,7 +138,7 @@ def test_recommend_leaves_out_what_was_seen(exported):
 def test_embed_gives_a_vector_a_text(exported):
     vectors = exported.serve["embed"](text=tf.constant(["film number 1. horror", "", "new"]))
     assert vectors["vector"].shape == (3, 128)
-    stored = exported.model.stored.numpy()[2]
+    stored = exported.model.items.stored.numpy()[2]
     assert vectors["vector"].numpy()[0] == pytest.approx(stored, abs=1e-5)
 
 

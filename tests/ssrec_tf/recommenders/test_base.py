@@ -122,10 +122,10 @@ def test_the_joint_reading_learns_what_the_candidate_says(tmp_path):
 def test_training_the_encoder_changes_it_and_stores_anew(world, tmp_path):
     model = build(world, encoder_steps=4, loop=replace(CONFIG.loop, steps=4, evaluate_every=2))
     before = model.encoder.token_embedding.embeddings.numpy().copy()
-    stored = model.stored.numpy().copy()
+    stored = model.items.stored.numpy().copy()
     learning.fit(model, world.examples, past_only=False, workdir=tmp_path)
     assert not np.array_equal(before, model.encoder.token_embedding.embeddings.numpy())
-    assert not np.array_equal(stored, model.stored.numpy())
+    assert not np.array_equal(stored, model.items.stored.numpy())
     assert (tmp_path / "tensorboard" / "tensors.tsv").exists()
     lines = (tmp_path / "tensorboard" / "metadata.tsv").read_text().splitlines()
     assert lines[1] == "i00\tfilm number 0. comedy"
@@ -171,10 +171,10 @@ def test_pairs_are_rendered_from_train_rows_only(world):
 
 def test_weights_round_trip_and_mismatch(world, tmp_path):
     model, other = build(world), build(world)
-    other.id_bias.assign(tf.ones_like(other.id_bias))
+    other.items.id_level.assign(tf.ones_like(other.items.id_level))
     weights.save(model, tmp_path / "w.npz")
     weights.load(other, tmp_path / "w.npz")
-    assert np.array_equal(other.id_bias, model.id_bias)
+    assert np.array_equal(other.items.id_level, model.items.id_level)
     with pytest.raises(DataError, match="variables but the model"):
         weights.load(model.encoder.backbone, tmp_path / "w.npz")
     with pytest.raises(DataError, match="variable 0"):

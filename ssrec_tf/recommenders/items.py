@@ -1,0 +1,161 @@
+"""Item vectors: what an item's text says, plus what its id has learnt.
+
+The text speaks by its encoder vector, stored and frozen, by a bag of its words whose
+embeddings are learnt from the labels, or by both. The first knows language; the second
+knows no more than what each word is worth, and so has less to learn by heart.
+
+References:
+    Volkovs et al. 2017, "DropoutNet" (ids dropped at random, so that text must do).
+    Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods" (word bags).
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssrec_tf.config import TrainConfig
+from ssrec_tf.recommenders.base import dense, normal
+from ssrec_tf.recommenders.reading import Items, ItemTexts
+from ssrec_tf.text_table import TextTable
+
+
+class ItemVectors(keras.layers.Layer):
+    """Makes `Items` of texts and references; holds all weights that belong to items.
+
+    Args:
+        encoder_width: length of the encoder's vectors.
+        text: the catalogue's tokens, and how often each item occurs in training.
+        config: `width`, `dropout`, `id_dropout` and `item_text`.
+        labelled: whether there are ratings or clicks to learn from.
+    """
+
+    def __init__(
+        self, encoder_width: int, text: TextTable, config: TrainConfig, *, labelled: bool
+    ) -> None:
+        """Make all layers and weights."""
+        super().__init__(name="items")
+        self.text, self.config, self.labelled = text, config, labelled
+        self._known = known = tf.cast(text.known_items, tf.float32)  # [items + 1]
+        # Ids that are always dropped are never trained, and must not speak later.
+        self._has_id = known if config.id_dropout < 1.0 else tf.zeros_like(known)
+        self._tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
+        self.dropout = keras.layers.Dropout(config.dropout)
+        self._add_ids(len(text.item_tokens))
+        self._add_texts(len(text.item_tokens), encoder_width)
+
+    def _add_ids(self, count: int) -> None:
+        width = self.config.width
+        # Not named a bias: an item of few ratings must be held back by weight decay.
+        self.id_level = self.add_weight(shape=(count,), initializer="zeros", name="id_level")
+        self.id_embedding = self.add_weight(
+            shape=(count, width), initializer=normal(), name="id_embedding"
+        )
+        self.next_embedding = self.add_weight(
+            shape=(count, width), initializer=normal(), name="next_embedding"
+        )
+        # The next item's log share starts at its popularity: the rest is learnt beyond it.
+        share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
+        self._rarest = float(share.min())
+        self.next_bias = self.add_weight(
+            shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
+        )
+
+    def _add_texts(self, count: int, encoder_width: int) -> None:
+        width = self.config.width
+        # Text vectors of the whole catalogue, once the encoder stands still. A mean of
+        # states is much the same for all texts: what differs gets one scale.
+        for name, shape, initial in (
+            ("stored", (count, encoder_width), "zeros"),
+            ("text_mean", (encoder_width,), "zeros"),
+            ("text_deviation", (encoder_width,), "ones"),
+        ):
+            value = self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
+            setattr(self, name, value)
+        if self.config.item_text != "words":
+            self.text_projection = dense(width, name="text_projection")
+            self.text_projection.build((None, encoder_width))
+            self.text_level = dense(
+                1, use_bias=False, kernel_initializer="zeros", name="text_level"
+            )
+            self.text_level.build((None, encoder_width))
+        if self.config.item_text != "encoder":
+            words = len(self.text.vocabulary.words)
+            self.word_embedding = self.add_weight(
+                shape=(words, width), initializer=normal(), name="word_embedding"
+            )
+            self.word_level = self.add_weight(
+                shape=(words,), initializer="zeros", name="word_level"
+            )
+        self.item_norm = keras.layers.LayerNormalization(name="item_norm")
+        self.item_norm.build((None, width))
+        self.next_item = dense(width, use_bias=False, name="next_item")
+        self.next_item.build((None, width))
+
+    def store(self, vectors: tf.Tensor) -> None:
+        """Keep the encoder's vectors of the catalogue: float32 [items + 1, encoder width]."""
+        self.stored.assign(vectors)
+        seen = self.stored.numpy()[self.text.known_items]  # [train items, encoder width]
+        if len(seen):
+            self.text_mean.assign(seen.mean(axis=0))
+            self.text_deviation.assign(np.maximum(seen.std(axis=0), 1e-3))
+
+    def texts_of(self, refs: tf.Tensor) -> ItemTexts:
+        """Stored texts of items: int32 [...] references."""
+        stored = tf.convert_to_tensor(self.stored)
+        return ItemTexts(tf.gather(stored, refs), tf.gather(self._tokens, refs))
+
+    def draw_keep(self, seed: tf.Tensor) -> tf.Tensor:
+        """Switch ids off at random, for a training step: float32 [items + 1]."""
+        draw = tf.random.stateless_uniform(tf.shape(self._known), seed)
+        return tf.cast(draw >= self.config.id_dropout, tf.float32)
+
+    def read(
+        self,
+        texts: ItemTexts,
+        refs: tf.Tensor,
+        keep: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Items:
+        """Make vectors of items.
+
+        Args:
+            texts: of the same items, [...].
+            refs: int32 [...], 0 for an item known by its text only.
+            keep: float32 [items + 1], 0 switches an item's id off; all on when not given.
+            training: whether dropout is on.
+        """
+        speaks = self._has_id if keep is None else keep * self._has_id
+        speaks = tf.gather(speaks, refs)  # [...]
+        ids = tf.gather(self.id_embedding, refs) * speaks[..., None]  # [..., width]
+        said, level = self._read_texts(texts, training)
+        level += tf.gather(self.id_level, refs) * speaks
+        states = self.item_norm(said + ids)
+        # What comes next is learnt beside the ratings, not at their expense.
+        shared = tf.stop_gradient(states) if self.labelled else states
+        next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
+        return Items(states, level, self.next_item(shared) + next_ids)
+
+    def _read_texts(self, texts: ItemTexts, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """What texts say: float32 [..., width]; and of the rating's level: float32 [...]."""
+        said, level = tf.constant(0.0), tf.constant(0.0)
+        if self.config.item_text != "words":
+            vectors = (texts.vectors - self.text_mean) / self.text_deviation
+            said += self.text_projection(self.dropout(vectors, training=training))
+            level += self.text_level(vectors)[..., 0]
+        if self.config.item_text != "encoder":
+            there = tf.cast(texts.words != 0, tf.float32)  # [..., item width]
+            words = tf.gather(self.word_embedding, texts.words)  # [..., item width, width]
+            said += tf.einsum("...n,...nd->...d", there, words)
+            level += tf.reduce_sum(tf.gather(self.word_level, texts.words) * there, axis=-1)
+        return said, level
+
+    def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
+        """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
+        # While the encoder trains these lag behind; encoding all at every step costs more.
+        refs = tf.range(len(self.text.item_tokens))
+        states = self.read(self.texts_of(refs), refs, keep).next_states
+        # An item that training never saw counts as the rarest, and is found by its text.
+        bias = tf.where(self._known > 0, tf.convert_to_tensor(self.next_bias), self._rarest)
+        return tf.concat([states, bias[:, None]], axis=1)
