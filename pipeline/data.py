@@ -21,6 +21,7 @@ from ssrec_tf.splits import PARTS, Split
 from ssrec_tf.tables import Tables
 
 _TOP_VALUES = 20
+_MOST_CATEGORIES = 100  # a column with more distinct values is read as free text
 
 
 def example_gen(context: Context) -> None:
@@ -115,18 +116,40 @@ def find_anomalies(tables: Tables, split: Split, statistics: Any) -> list[str]:
                 f"{len(tables.interactions)} rows; give more data or another split"
             )
     found = []
-    for kind in ("items", "users"):
-        for name, seen in statistics[kind].items():
-            if seen["missing_share"] > 0.5:
-                found.append(f"{kind}.{name}: {seen['missing_share']:.0%} of the cells are missing")
     rest = tables.interactions.loc[np.concatenate([split.valid, split.test])]
+    for kind, frame in (("item", tables.items), ("user", tables.users)):
+        later = frame.loc[rest[kind].unique()]
+        for name, seen in statistics[f"{kind}s"].items():
+            if seen["missing_share"] > 0.5:
+                share = f"{seen['missing_share']:.0%} of the cells are missing"
+                found.append(f"{kind}s.{name}: {share}")
+            found += _unseen(f"{kind}s.{name}", later[name].dropna(), seen)
     for name in ("rating", "click"):
         if name in rest and name in statistics["interactions"]:
+            found += _unseen(name, rest[name].dropna(), statistics["interactions"][name])
             before, now = statistics["interactions"][name]["mean"], float(rest[name].mean())
             spread = max(float(rest[name].std()), 1e-9)
             if abs(now - before) > 0.25 * spread:
                 found.append(f"{name}: mean {before:.3f} in train but {now:.3f} after it")
     return found
+
+
+def _unseen(name: str, later: pd.Series, seen: Any) -> list[str]:
+    """Numbers outside train's range, categories that train lacks: a line each."""
+    if "min" in seen:
+        odd = later[(later < seen["min"]) | (later > seen["max"])].astype(str)
+        where = f"outside train's {seen['min']:g} to {seen['max']:g}"
+    elif "values" in seen:
+        parts = _parts(later)
+        odd, where = parts[~parts.isin(seen["values"])].drop_duplicates(), "that train never had"
+    else:
+        return []
+    return [f"{name}: {len(odd)} values {where}, first {odd.iloc[0]!r}"] if len(odd) else []
+
+
+def _parts(column: pd.Series) -> pd.Series:
+    """One value a category: a cell may hold several, joined by ', '."""
+    return column.dropna().astype(str).str.split(", ").explode()
 
 
 def _describe_frame(frame: pd.DataFrame) -> dict[str, Any]:
@@ -142,5 +165,8 @@ def _describe(column: pd.Series) -> dict[str, Any]:
     else:
         counts = column.dropna().value_counts()
         body["distinct"] = len(counts)
+        values = sorted(_parts(column).unique())
+        if len(values) <= _MOST_CATEGORIES:
+            body["values"] = values
         body["top"] = {str(k): int(v) for k, v in counts.head(_TOP_VALUES).items()}
     return body

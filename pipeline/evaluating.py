@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.modelling import build_model
 from pipeline.progress import stages
@@ -106,13 +105,7 @@ def _scores(
     scores = score_part(model, examples, "test", sizes, split.test)
     if not isinstance(model, TwoLevel):
         return scores
-    refs = 1 + tables.users.index.get_indexer(pd.Index(users))
-    ranking = rank_part(model, examples, "test", sizes, refs)  # [users, items]
-    train = tables.interactions.loc[split.train]
-    train = train[train["user"].isin(users)]
-    rows = {user: row for row, user in enumerate(users)}
-    seen_rows = train["user"].map(rows).to_numpy()
-    ranking[seen_rows, tables.items.index.get_indexer(pd.Index(train["item"]))] = -np.inf
+    ranking = rank_part(model, examples, "test", sizes, tables, split, users)
     return replace(scores, ranking=ranking)
 
 

@@ -49,9 +49,10 @@ def train_batches(
     Returns:
         Dataset of (step int64 [], batch). In a batch, with b the batch size, t the most
         targets and h a length that fits its longest history (64, 128 and so on, up to the
-        maximum: few shapes, little padding): `user` int32 [b]; `history_items`, `target_items` int32 [b, h] and [b, t],
-        0 is padding; `history_ratings`, `target_ratings`, `target_clicks` float32, NaN
-        where there is none; `target_rows` int64 [b, t] (-1).
+        maximum: few shapes, little padding): `user` int32 [b]; `history_items`,
+        `target_items` int32 [b, h] and [b, t], 0 is padding; `history_ratings`,
+        `target_ratings`, `target_clicks` float32, NaN where there is none; `target_rows`
+        int64 [b, t] (-1).
 
     Raises:
         DataError: fewer records than one batch needs.

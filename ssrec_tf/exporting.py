@@ -22,6 +22,12 @@ from ssrec_tf.serving_graph import ServingGraph
 
 TOLERANCE = 1e-5
 
+_ODD_TEXTS = (
+    *("", " ", "\x00", "\n\n", "user: ", "rated 9: ", "[MASK] [SEP] [ITEM]"),
+    *("\U0001f3ac" * 50, "z" * 50_000, "long words " * 5_000, "café, İstanbul", "电影", "فيلم"),
+    "an item that no catalogue has",
+)
+
 
 def export(
     model: Recommender, folder: Path, *, max_history: int, card: Mapping[str, Any]
@@ -85,13 +91,41 @@ def check_ops(folder: Path) -> set[str]:
     return ops
 
 
+def with_odd_pairs(
+    graph: ServingGraph,
+    behaviours: list[str],
+    items: list[str],
+    expected: Mapping[str, np.ndarray],
+) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
+    """Put pairs that no log holds before the given ones, for `check_scores`.
+
+    They are empty, huge, of many scripts, or name items that no catalogue has. What is
+    expected of them, the Keras model says, called eagerly.
+    """
+    odd = [
+        pair
+        for text in _ODD_TEXTS
+        for pair in (
+            (f"user: {text}\nrated 4: {text}\n{text}", text),
+            (behaviours[0], text),
+            (text, items[0]),
+        )
+    ]
+    odd_behaviours, odd_items = [list(side) for side in zip(*odd, strict=True)]
+    scores = graph.score(tf.constant(odd_behaviours), tf.constant(odd_items))
+    joined = {
+        name: np.concatenate([scores[name].numpy(), values]) for name, values in expected.items()
+    }
+    return odd_behaviours + behaviours, odd_items + items, joined
+
+
 def check_scores(
     folder: Path, behaviours: list[str], items: list[str], expected: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Score raw strings by the SavedModel as others load it, and compare with Keras.
 
     Three ways: `tf.saved_model.load` in a process that imports nothing but tensorflow,
-    in batches of 64; the same, one by one, on the first 32; and a v1 session, the way
+    in batches of 64; the same, one by one, on the first 64; and a v1 session, the way
     of TensorFlow Serving.
 
     Args:

@@ -134,7 +134,10 @@ def fit(
             _fit(model, examples, loop, past_only, workdir / "encoder", "train encoder")
         model.encoder.trainable = False
         model.store_items()
-    return _fit(model, examples, config.loop, past_only, workdir, "train heads")
+    state = _fit(model, examples, config.loop, past_only, workdir, "train heads")
+    if isinstance(model, TwoLevel):
+        item_projector(model, workdir / "tensorboard")
+    return state
 
 
 def _fit(
@@ -150,10 +153,6 @@ def _fit(
     def measure() -> Mapping[str, float]:
         return _weighted_means(losses, examples, sizes)
 
-    def observe(step: int, _: tf.summary.SummaryWriter) -> None:
-        if step == loop.steps and isinstance(model, TwoLevel):
-            item_projector(model, workdir / "tensorboard")
-
     return train(
         model,
         lambda start: train_batches(examples, sizes, seed=loop.seed, start=start),
@@ -162,7 +161,6 @@ def _fit(
         validation=Validation(measure, _monitor(model)),
         workdir=workdir,
         name=name,
-        observer=observe,
     )
 
 

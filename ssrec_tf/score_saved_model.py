@@ -62,7 +62,7 @@ def main(folder: str, request: str, answers: str) -> None:
     function, session = by_function(folder), by_session(folder)
     ways = (
         ("function", function, len(items), 64),
-        ("one_by_one", function, min(32, len(items)), 1),
+        ("one_by_one", function, min(64, len(items)), 1),
         ("session", session, len(items), 64),
     )
     for name, score, count, size in ways:

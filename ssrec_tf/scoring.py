@@ -20,14 +20,14 @@ from ssrec_tf.text_table import TextTable
 def score_rows(
     model: Recommender, examples: Path, part: str, config: BatchConfig, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score every row of a part, read from its examples.
+    """Score rows of a part, read from its examples.
 
     Args:
         model: trained.
         examples: folder of `write_examples`.
         part: "valid" or "test".
         config: sizes of a batch.
-        rows: int64 [n], the part's rows; the scores come in this order.
+        rows: int64 [n], distinct rows of the part; the scores come in this order.
 
     Returns:
         Rating in the scale and click probability, float32 [n] each.
@@ -35,8 +35,10 @@ def score_rows(
     step = tf.function(model.scores_of, reduce_retracing=True)
     found, ratings, clicks = [], [], []
     for batch in evaluation_batches(examples, part, config):
+        wanted = np.isin(batch["target_rows"].numpy(), rows)  # [batch, targets]
+        if not wanted.any():
+            continue
         scores = step(batch)
-        wanted = batch["target_rows"].numpy() >= 0  # [batch, targets]
         found.append(batch["target_rows"].numpy()[wanted])
         ratings.append(model.clip(scores.rating).numpy()[wanted])
         clicks.append(tf.sigmoid(scores.click_logit).numpy()[wanted])
@@ -56,19 +58,28 @@ def score_part(
 
 
 def rank_part(
-    model: TwoLevel, examples: Path, part: str, config: BatchConfig, user_refs: np.ndarray
+    model: TwoLevel,
+    examples: Path,
+    part: str,
+    config: BatchConfig,
+    tables: Tables,
+    split: Split,
+    users: np.ndarray,
 ) -> np.ndarray:
-    """Score the whole catalogue for the users of a part.
+    """Score the whole catalogue for users of a part.
 
     Args:
         model: trained, with items stored.
         examples: folder of `write_examples`.
         part: "valid" or "test".
         config: sizes of a batch.
-        user_refs: int [users], references in the order wanted.
+        tables: of the log; its items and users are in the order of the references.
+        split: what a user has seen is the user's train rows, all of them.
+        users: str [users], who have rows in the part.
 
     Returns:
-        float32 [users, items]; items of the history (the user has seen them) are -inf.
+        float32 [users, items], in the order of `users` and `tables.items`; -inf where the
+        user has seen the item.
     """
     query = tf.function(model.query_of, reduce_retracing=True)
     index = tf.convert_to_tensor(model.items.index()).numpy()[1:]  # [items, width + 1]
@@ -76,7 +87,13 @@ def rank_part(
     for batch in evaluation_batches(examples, part, config):
         scores = query(batch).numpy() @ index.T  # [batch, items]
         rows.update(zip(batch["user"].numpy().tolist(), scores, strict=True))
-    return np.stack([rows[int(ref)] for ref in user_refs])
+    wanted = pd.Index(users)
+    ranking = np.stack([rows[int(ref)] for ref in 1 + tables.users.index.get_indexer(wanted)])
+    seen = tables.interactions.loc[split.train]
+    seen = seen[seen["user"].isin(wanted)]
+    columns = tables.items.index.get_indexer(pd.Index(seen["item"]))
+    ranking[wanted.get_indexer(pd.Index(seen["user"])), columns] = -np.inf
+    return ranking
 
 
 def render_pairs(

@@ -85,6 +85,7 @@ class ServingGraph(tf.Module):
 
     def score(self, behaviour: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
         """Score pairs of texts: string [batch] each to float32 [batch] each."""
+        _check_equal("behaviour", behaviour, "item", item)
         read = self._read_text(behaviour)
         scores = self._scores(*read, self._resolve(item[:, None], by_id=False))
         return {name: value[:, 0] for name, value in self._outputs(scores).items()}
@@ -108,6 +109,7 @@ class ServingGraph(tf.Module):
             `rating`, `click_probability` float32 [batch, candidates]; `ranking` int32
             [batch, candidates], candidates' positions, the most probable click first.
         """
+        _check_equal("history", history, "history_ratings", history_ratings)
         history = history[:, -self._max_history :]
         ratings = history_ratings[:, -self._max_history :]
         ratings = tf.where(ratings == 0.0, float("nan"), ratings)
@@ -129,11 +131,12 @@ class ServingGraph(tf.Module):
 
         Args:
             behaviour: string [batch].
-            k: int32 [], how many.
+            k: int32 [], how many, at least 1.
 
         Returns:
             `items` string [batch, k] ids, best first; `scores` float32 [batch, k].
         """
+        tf.debugging.assert_positive(k, "k must be at least 1")
         read, events = self._read_text(behaviour)
         model = self._hidden()
         reading = model.read(read, self._vectors(events))
@@ -213,6 +216,12 @@ class ServingGraph(tf.Module):
     def _sequence(self, texts: tf.Tensor, width: int) -> tf.Tensor:
         words = self.tokenizer(texts).to_tensor(shape=[None, width])  # [batch, width]
         return self._hidden().assembler.item(words)
+
+
+def _check_equal(name: str, one: tf.Tensor, other_name: str, other: tf.Tensor) -> None:
+    """Refuse a request whose columns do not belong together, in words."""
+    message = f"{name} and {other_name} must have one shape"
+    tf.debugging.assert_equal(tf.shape(one), tf.shape(other), message)
 
 
 def _table(keys: tuple[str, ...]) -> tf.lookup.StaticHashTable:

@@ -33,7 +33,16 @@ class Trainable(Protocol):
     variables: list[Any]
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Scalars of a batch; `loss` is what is minimised."""
+        """Losses of a batch with its references.
+
+        Args:
+            batch: of `ssrec_tf.batching`.
+            seed: int64 [2], (run seed, step): what is drawn depends on nothing else.
+            training: whether dropout is on.
+
+        Returns:
+            Scalars: `loss`, which is minimised, and its parts.
+        """
 
 
 @dataclass(frozen=True)

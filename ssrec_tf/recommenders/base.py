@@ -75,16 +75,7 @@ class Recommender(keras.Model):
         )
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """Losses of a batch with its references.
-
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
-
-        Returns:
-            Scalars: `loss` and its parts.
-        """
+        """See `training.Trainable`."""
         raise NotImplementedError
 
     def scores_of(self, batch: Batch) -> PairScores:

@@ -61,7 +61,7 @@ class Joint(Recommender):
         return PairScores(rating, self.logit_of_share() + out[..., 1])
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `Recommender.losses_of`; the draws are in the batch, `seed` is not needed."""
+        """See `training.Trainable`; the draws are in the batch, `seed` is not needed."""
         del seed
         return self.pair_losses(self._scores(batch, training), batch)
 

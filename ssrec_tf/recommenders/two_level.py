@@ -189,7 +189,7 @@ class TwoLevel(Recommender):
     # Batches
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `Recommender.losses_of`."""
+        """See `training.Trainable`."""
         keep = self.items.draw_keep(seed) if training else None
         reading, candidates = self._batch_items(batch, keep, training)
         scores = self.score(reading, candidates, training=training)
@@ -256,4 +256,3 @@ class TwoLevel(Recommender):
         found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
         weight = tf.cast(targets != 0, tf.float32)
         return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
-

@@ -14,6 +14,7 @@ from ssrec_tf import table_folder
 from ssrec_tf.config import load_config
 from ssrec_tf.errors import DataError
 from ssrec_tf.splits import Split
+from ssrec_tf.tables import Tables
 
 
 def first(path, root, count, tell=print):
@@ -90,6 +91,28 @@ def test_an_empty_part_and_a_shift_of_ratings_are_found(small_run, tmp_path):
     empty = Split(split.train, split.valid[:0], split.test, "random", split.digest, False)
     with pytest.raises(DataError, match="valid part of split 'random' has 0 of 600"):
         data.find_anomalies(tables, empty, statistics)
+
+
+def test_what_train_never_had_is_an_anomaly():
+    genres = ["drama", "drama, war", "war", "noir, drama"]
+    years = [1990.0, 1995.0, 2000.0, 2030.0]
+    items = pd.DataFrame({"genre": genres, "year": years}, index=[*"abcd"])
+    log = pd.DataFrame({"user": ["u"] * 4, "item": [*"abcd"], "rating": [1.0, 5.0, 3.0, 3.0]})
+    tables = Tables("toy", log, items, pd.DataFrame(index=["u"]))
+    split = Split(np.array([0, 1]), np.array([2]), np.array([3]), "cold_item", "0", False)
+    statistics = {
+        "interactions": data._describe_frame(log.loc[[0, 1], ["rating"]]),
+        "items": data._describe_frame(items.loc[["a", "b"]]),
+        "users": {},
+    }
+    assert data.find_anomalies(tables, split, statistics) == [
+        "items.genre: 1 values that train never had, first 'noir'",
+        "items.year: 2 values outside train's 1990 to 1995, first '2000.0'",
+    ]
+    outside = log.assign(rating=[2.0, 4.0, 3.0, 6.0])
+    statistics["interactions"] = data._describe_frame(outside.loc[[0, 1], ["rating"]])
+    lines = data.find_anomalies(replace(tables, interactions=outside), split, statistics)
+    assert "rating: 1 values outside train's 2 to 4, first '6.0'" in lines
 
 
 def test_example_validator_prints_and_keeps_what_it_found(small_run, tmp_path, capsys):

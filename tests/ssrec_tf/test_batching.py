@@ -1,8 +1,11 @@
 """Batches: a function of (seed, step), targets never in their own history."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ssrec_tf import batching
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.errors import DataError
 
@@ -81,6 +84,21 @@ def test_evaluation_gives_every_row_once_beside_the_newest_history(world):
         ):
             assert [items[i - 1] for i in history if i] == newest[users[user - 1]]
     assert sorted(rows) == world.split.valid.tolist()
+
+
+def test_histories_are_padded_to_few_lengths(world, monkeypatch):
+    monkeypatch.setattr(batching, "_SHORTEST", 2)
+    for most, allowed in ((12, {2, 4, 8, 12}), (3, {2, 3}), (2, {2})):
+        config = replace(SIZES, max_history=most, batch_size=1)
+        widths = set()
+        for _, batch in take(world, 30, config=config):
+            longest = int((batch["history_items"] != 0).sum(axis=1).max())
+            width = batch["history_items"].shape[1]
+            assert width == min(size for size in allowed if size >= longest)
+            assert batch["history_ratings"].shape == batch["history_items"].shape
+            assert np.isnan(batch["history_ratings"][:, longest:]).all()
+            widths.add(width)
+        assert widths <= allowed
 
 
 def test_too_few_records_for_a_batch_are_named(world):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ssrec_tf import learning
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.errors import ExportError
-from ssrec_tf.exporting import check_ops, check_scores, export
+from ssrec_tf.exporting import check_ops, check_scores, export, with_odd_pairs
 from ssrec_tf.retrieval_index import brute_force, top_unseen
 from ssrec_tf.scoring import render_pairs, score_rows
 from ssrec_tf.statistics import LabelStatistics
@@ -38,7 +38,7 @@ class Exported:
         self.model = learning.make_recommender(encoder, world.text, statistics, config)
         learning.fit(self.model, world.examples, past_only=False, workdir=folder / "work")
         self.folder = folder / "saved_model"
-        export(self.model, self.folder, max_history=16, card={"name": "planted"})
+        self.graph = export(self.model, self.folder, max_history=16, card={"name": "planted"})
         self.serve = tf.saved_model.load(str(self.folder)).signatures
 
     def rows(self, count=50):
@@ -63,7 +63,10 @@ def joint(world, tmp_path_factory):
 def test_raw_strings_score_as_keras_does_from_references(name, request):
     model = request.getfixturevalue(name)
     behaviours, items, expected = model.rows()
-    worst = check_scores(model.folder, behaviours, items, expected)
+    rows = with_odd_pairs(model.graph, behaviours, items, expected)
+    assert len(rows[0]) == len(rows[1]) == len(rows[2]["rating"]) > len(items) + 32
+    assert (rows[0].count(""), rows[1].count("")) == (1, 2)
+    worst = check_scores(model.folder, *rows)
     assert set(worst) == {"function", "one_by_one", "session"}
     assert max(worst.values()) < 1e-5
 
@@ -133,6 +136,29 @@ def test_recommend_leaves_out_what_was_seen(exported):
     everything = exported.serve["recommend"](behaviour=tf.constant([behaviour]), k=tf.constant(99))
     assert everything["items"].shape == (1, 30)
     assert np.isneginf(everything["scores"].numpy()[0, -5:]).all()
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("serving_default", {"behaviour": ["a"], "item": ["b", "c"]}, "behaviour and item must"),
+        ("recommend", {"behaviour": ["a"], "k": 0}, "k must be at least 1"),
+        (
+            "rank",
+            {
+                "user": [""],
+                "history": [["i00"]],
+                "history_ratings": [[1.0, 2.0]],
+                "candidates": [["i01"]],
+            },
+            "history and history_ratings must",
+        ),
+    ],
+)
+def test_inputs_that_do_not_belong_together_are_refused(exported, signature, inputs, message):
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        exported.serve[signature](**tensors)
 
 
 def test_embed_gives_a_vector_a_text(exported):

@@ -137,11 +137,17 @@ def test_next_item_on_an_implicit_log_beats_chance(implicit_world, tmp_path):
     assert not model.statistics.has_rating
     learning.fit(model, implicit_world.examples, past_only=True, workdir=tmp_path)
     sizes = learning.batch_config(model.config, past_only=True)
-    users = np.arange(1, 41)
-    ranking = rank_part(model, implicit_world.examples, "test", sizes, users)
+    world = implicit_world
+    users = world.tables.users.index.to_numpy()
+    ranking = rank_part(model, world.examples, "test", sizes, world.tables, world.split, users)
     assert ranking.shape == (40, 30)
+    log = world.tables.interactions.loc[world.split.train].groupby("user")["item"].agg(set)
+    for row, user in enumerate(users):
+        assert set(world.tables.items.index[np.isneginf(ranking[row])]) == log[user]
+    ranking[np.isneginf(ranking)] = np.nan
     # Users of one kind take items of one kind only.
-    own = [ranking[u, u % 2 :: 2].mean() - ranking[u, 1 - u % 2 :: 2].mean() for u in range(40)]
+    kinds = [np.nanmean(ranking[:, kind::2], axis=1) for kind in (0, 1)]  # [users] each
+    own = [kinds[u % 2][u] - kinds[1 - u % 2][u] for u in range(40)]
     assert np.mean(np.array(own) > 0) > 0.9
     scores = score_part(model, implicit_world.examples, "test", sizes, implicit_world.split.test)
     assert scores.rating is None
