@@ -95,12 +95,17 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up and decay, clipped by global norm."""
+    """AdamW with linear warm-up and decay, clipped by global norm.
+
+    `average`: momentum of a running mean of the weights, say 0.99, which is what is
+    validated and kept; 0 keeps the weights themselves.
+    """
 
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    average: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -259,6 +264,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         (0, inf),
     ),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
+    "average": (0, 0.99999),
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
 }

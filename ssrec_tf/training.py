@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,8 +73,9 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
 
     Biases, layer normalisations and scalars are not decayed.
 
-    Reference:
+    References:
         Loshchilov & Hutter 2019, arXiv:1711.05101.
+        Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging".
     """
     schedule = keras.optimizers.schedules.PolynomialDecay(
         config.learning_rate, max(1, steps - config.warmup_steps), end_learning_rate=0.0
@@ -82,6 +84,8 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         _WarmUp(schedule, config.learning_rate, config.warmup_steps),
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm,
+        use_ema=config.average > 0,
+        ema_momentum=config.average,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "scale"])
     return optimizer
@@ -198,7 +202,8 @@ class _Loop:
                 state.step = step + 1
                 bar.update()
                 if state.step % config.evaluate_every == 0 or state.step == config.steps:
-                    self._look_up(state, sums, validation, bar)
+                    with self._averaged():
+                        self._look_up(state, sums, validation, bar)
                     if observer is not None:
                         observer(state.step, writer)
                     writer.flush()
@@ -240,6 +245,20 @@ class _Loop:
         if finite:  # AutoGraph: a tf.cond
             self.optimizer.apply(gradients, variables)
         return {**scalars, "gradient_norm": norm, "finite": tf.cast(finite, tf.float32)}
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the running mean of the weights in their place, for as long as one looks."""
+        if not self.optimizer.use_ema:
+            yield
+            return
+        kept = [tf.identity(weight) for weight in self.weights]
+        self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.weights, kept, strict=True):
+                weight.assign(value)
 
     def _look_up(self, state: TrainState, sums: _Means, validation: Validation, bar: Any) -> None:
         """Measure, write scalars, remember the best weights."""

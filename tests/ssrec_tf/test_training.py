@@ -39,7 +39,17 @@ def batches(start, poison=None):
     return tf.data.Dataset.range(start, 10_000).map(one)
 
 
-def run(workdir, *, make=batches, steps=30, kill_at=None, patience=50, measure=None, model=None):
+def run(
+    workdir,
+    *,
+    make=batches,
+    steps=30,
+    kill_at=None,
+    patience=50,
+    measure=None,
+    model=None,
+    average=0.0,
+):
     keras.utils.set_random_seed(1)
     model = model or Line()
     fixed = next(iter(batches(5000)))[1]
@@ -59,7 +69,7 @@ def run(workdir, *, make=batches, steps=30, kill_at=None, patience=50, measure=N
         config=LoopConfig(
             steps=steps, evaluate_every=5, checkpoint_every=4, patience=patience, seed=3
         ),
-        optimizer=OptimizerConfig(learning_rate=0.05, warmup_steps=3),
+        optimizer=OptimizerConfig(learning_rate=0.05, warmup_steps=3, average=average),
         validation=Validation(measure or default),
         workdir=workdir,
         name="line",
@@ -67,12 +77,13 @@ def run(workdir, *, make=batches, steps=30, kill_at=None, patience=50, measure=N
     return model, state
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("kill_at", [1, 4, 13, 29])
-def test_killed_and_resumed_is_bit_equal(tmp_path, kill_at):
-    unbroken, state = run(tmp_path / "a")
+def test_killed_and_resumed_is_bit_equal(tmp_path, kill_at, average):
+    unbroken, state = run(tmp_path / "a", average=average)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "b", kill_at=kill_at)
-    resumed, again = run(tmp_path / "b")
+        run(tmp_path / "b", kill_at=kill_at, average=average)
+    resumed, again = run(tmp_path / "b", average=average)
     for left, right in zip(unbroken.variables, resumed.variables, strict=True):
         assert np.array_equal(left.numpy(), right.numpy())
     assert (state.step, state.best_step, state.best) == (again.step, again.best_step, again.best)
@@ -111,6 +122,26 @@ def test_patience_stops_early_and_the_best_weights_come_back(tmp_path):
     _, state = run(tmp_path, patience=2, measure=measure, model=model)
     assert (state.step, state.best_step, state.best) == (20, 10, 1.0)
     assert np.array_equal(model.dense.kernel.numpy(), weights[1])
+
+
+def test_what_is_validated_and_kept_is_the_running_mean(tmp_path):
+    model, live, looked_at = Line(), [], []
+
+    def recorded(start):
+        for step, batch in batches(start):
+            live.append(model.dense.kernel.numpy().copy())  # after `step` steps
+            yield step, batch
+
+    def measure():
+        looked_at.append(model.dense.kernel.numpy().copy())
+        return {"loss": float(len(looked_at))}  # the first is the best
+
+    run(tmp_path, make=recorded, steps=10, measure=measure, model=model, average=0.8)
+    mean = live[1]
+    for kernel in live[2:6]:
+        mean = 0.8 * mean + 0.2 * kernel
+    assert looked_at[0] == pytest.approx(mean, abs=1e-6)
+    assert np.array_equal(model.dense.kernel.numpy(), looked_at[0])
 
 
 def test_adamw_by_hand():
