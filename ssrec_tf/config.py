@@ -138,7 +138,7 @@ class TrainConfig:
 
     `reading`: two_level or joint. `item_text`, of the two-level reading: what speaks for
     an item beside its id; encoder (its vector, frozen), words (their embeddings, learnt
-    from the labels) or both.
+    from the labels, of those in `word_min_items` train items or more) or both.
     """
 
     reading: str = "two_level"
@@ -150,6 +150,7 @@ class TrainConfig:
     dropout: float = 0.2
     id_dropout: float = 0.2
     item_text: str = "encoder"
+    word_min_items: int = 10
     encoder_steps: int = 0
     joint_length: int = 128
     rating_weight: float = 1.0
@@ -255,7 +256,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         ("steps", "batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
         (1, inf),
     ),
-    **dict.fromkeys(("max_history", "max_targets", "max_item_tokens"), (1, inf)),
+    **dict.fromkeys(("max_history", "max_targets", "max_item_tokens", "word_min_items"), (1, inf)),
     **dict.fromkeys(
         ("seed", "bootstrap", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
     ),

@@ -88,10 +88,18 @@ class ItemVectors(keras.layers.Layer):
             self.word_level = self.add_weight(
                 shape=(words,), initializer="zeros", name="word_level"
             )
+            self._common = tf.cast(self._common_words(words), tf.float32)  # [words]
         self.item_norm = keras.layers.LayerNormalization(name="item_norm")
         self.item_norm.build((None, width))
         self.next_item = dense(width, use_bias=False, name="next_item")
         self.next_item.build((None, width))
+
+    def _common_words(self, words: int) -> np.ndarray:
+        """Words of enough train items; a rarer one would be an id by another name."""
+        items = np.zeros(words, np.int64)
+        for tokens in self.text.item_tokens[self.text.known_items]:
+            items[np.unique(tokens)] += 1
+        return items >= self.config.word_min_items
 
     def store(self, vectors: tf.Tensor) -> None:
         """Keep the encoder's vectors of the catalogue: float32 [items + 1, encoder width]."""
@@ -129,26 +137,30 @@ class ItemVectors(keras.layers.Layer):
         speaks = self._has_id if keep is None else keep * self._has_id
         speaks = tf.gather(speaks, refs)  # [...]
         ids = tf.gather(self.id_embedding, refs) * speaks[..., None]  # [..., width]
-        said, level = self._read_texts(texts, training)
+        vectors = (texts.vectors - self.text_mean) / self.text_deviation
+        said, level = self._read_texts(vectors, texts.words, training)
         level += tf.gather(self.id_level, refs) * speaks
         states = self.item_norm(said + ids)
         # What comes next is learnt beside the ratings, not at their expense.
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
-        return Items(states, level, self.next_item(shared) + next_ids)
+        directions = tf.math.l2_normalize(vectors, axis=-1)
+        return Items(states, level, self.next_item(shared) + next_ids, directions)
 
-    def _read_texts(self, texts: ItemTexts, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _read_texts(
+        self, vectors: tf.Tensor, words: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """What texts say: float32 [..., width]; and of the rating's level: float32 [...]."""
         said, level = tf.constant(0.0), tf.constant(0.0)
         if self.config.item_text != "words":
-            vectors = (texts.vectors - self.text_mean) / self.text_deviation
             said += self.text_projection(self.dropout(vectors, training=training))
             level += self.text_level(vectors)[..., 0]
         if self.config.item_text != "encoder":
-            there = tf.cast(texts.words != 0, tf.float32)  # [..., item width]
-            words = tf.gather(self.word_embedding, texts.words)  # [..., item width, width]
-            said += tf.einsum("...n,...nd->...d", there, words)
-            level += tf.reduce_sum(tf.gather(self.word_level, texts.words) * there, axis=-1)
+            there = tf.gather(self._common, words)  # [..., item width]
+            there *= tf.cast(words != 0, tf.float32)
+            embedded = tf.gather(self.word_embedding, words)  # [..., item width, width]
+            said += tf.einsum("...n,...nd->...d", there, embedded)
+            level += tf.reduce_sum(tf.gather(self.word_level, words) * there, axis=-1)
         return said, level
 
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:

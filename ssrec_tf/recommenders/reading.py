@@ -23,11 +23,13 @@ class Items(NamedTuple):
         states: float32 [..., width], for ratings and clicks.
         level: float32 [...], rating above the mean, in deviations of the ratings.
         next_states: float32 [..., width], for the next item.
+        directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
     """
 
     states: tf.Tensor
     level: tf.Tensor
     next_states: tf.Tensor
+    directions: tf.Tensor
 
 
 class Reading(NamedTuple):
@@ -36,6 +38,7 @@ class Reading(NamedTuple):
     Attributes:
         keys: float32 [batch, history, width], what a candidate compares itself with.
         values: float32 [batch, history, width], what it takes.
+        directions: float32 [batch, history, encoder width], as in `Items`.
         residuals: float32 [batch, history], rating above what the biases say; 0 if none.
         mask: float32 [batch, history].
         user: float32 [batch, width], factors of the whole behaviour.
@@ -46,6 +49,7 @@ class Reading(NamedTuple):
 
     keys: tf.Tensor
     values: tf.Tensor
+    directions: tf.Tensor
     residuals: tf.Tensor
     mask: tf.Tensor
     user: tf.Tensor
@@ -78,6 +82,33 @@ def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.shape(taken)  # [batch, targets, heads, head width]
     taken = tf.reshape(taken, [shape[0], shape[1], width])  # [batch, targets, width]
     return taken, tf.einsum("bkth,bh->btk", weights, reading.residuals)
+
+
+def residual_of_alike(
+    reading: Reading, directions: tf.Tensor, sharpness: tf.Tensor, shrinkage: tf.Tensor
+) -> tf.Tensor:
+    """Mean residual of the events whose texts are like a candidate's, shrunk to 0.
+
+    An event's weight is exp(sharpness * cosine) - 1 where the cosine is positive, else 0.
+    Nothing of it is learnt but two numbers, so it cannot be learnt by heart.
+
+    Args:
+        reading: of [batch, history].
+        directions: float32 [batch, targets, encoder width], of the candidates.
+        sharpness: float32 [], at least 0.
+        shrinkage: float32 [], the weight of having seen nothing, above 0.
+
+    Returns:
+        float32 [batch, targets].
+
+    Reference:
+        Nadaraya 1964, "On Estimating Regression" (kernel regression).
+    """
+    cosine = tf.matmul(directions, reading.directions, transpose_b=True)
+    weight = tf.math.expm1(sharpness * tf.nn.relu(cosine))  # [batch, targets, history]
+    weight *= reading.mask[:, None, :]
+    total = tf.einsum("bth,bh->bt", weight, reading.residuals)
+    return total / (tf.reduce_sum(weight, axis=-1) + shrinkage)
 
 
 def _heads(x: tf.Tensor) -> tf.Tensor:

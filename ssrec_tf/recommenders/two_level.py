@@ -20,7 +20,14 @@ import tensorflow as tf
 from ssrec_tf.batching import Batch
 from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense, normal
 from ssrec_tf.recommenders.items import ItemVectors
-from ssrec_tf.recommenders.reading import HEADS, Items, ItemTexts, Reading, attend
+from ssrec_tf.recommenders.reading import (
+    HEADS,
+    Items,
+    ItemTexts,
+    Reading,
+    attend,
+    residual_of_alike,
+)
 
 _ENCODE_BATCH = 256
 
@@ -44,6 +51,7 @@ class TwoLevel(Recommender):
             shape=(12, width), initializer=normal(), name="recency_embedding"
         )
         scalars = {"shrinkage": 5.0, "click_slope": 1.5, "next_scale": 3.0}
+        scalars |= {"alike_sharpness": 8.0, "alike_shrinkage": 10.0, "alike_weight": 0.3}
         for name, start in scalars.items():
             value = keras.initializers.Constant(start)
             setattr(self, name, self.add_weight(shape=(), initializer=value, name=f"scale_{name}"))
@@ -54,7 +62,7 @@ class TwoLevel(Recommender):
     def _build_dense(self, width: int) -> None:
         """Name, then build, each dense layer with its input width."""
         encoded, zeros = self.encoder.width, "zeros"
-        feature_width = 5 * width + HEADS + 5
+        feature_width = 5 * width + HEADS + 6
         plan = {
             "user_projection": (dense(width), encoded),
             "user_bias": (dense(1, kernel_initializer=zeros), encoded),
@@ -120,6 +128,7 @@ class TwoLevel(Recommender):
         return Reading(
             keys=self.attention_key(history.states),
             values=self.attention_value(values),
+            directions=history.directions,
             residuals=residuals,
             mask=mask,
             user=user + self.user_projection(user_text),
@@ -164,6 +173,12 @@ class TwoLevel(Recommender):
         attended, above = attend(reading, self.attention_query(states))
         user = reading.user[:, None, :]  # [batch, 1, width]
         factor = tf.reduce_sum(self.factor_query(states) * user, axis=-1)  # [batch, targets]
+        alike = residual_of_alike(
+            reading,
+            candidates.directions,
+            tf.nn.softplus(self.alike_sharpness),
+            tf.nn.softplus(self.alike_shrinkage),
+        )
         targets = tf.shape(states)[1]
         features = tf.concat(
             [
@@ -174,6 +189,7 @@ class TwoLevel(Recommender):
                 tf.repeat(user, targets, axis=1),
                 above,
                 factor[..., None],
+                alike[..., None],
                 candidates.level[..., None],
                 tf.repeat(reading.facts[:, None, :], targets, axis=1),
             ],
@@ -182,6 +198,7 @@ class TwoLevel(Recommender):
         hidden = self.hidden_1(self.dropout(features, training=training))
         out = self.output_layer(self.hidden_2(self.dropout(hidden, training=training)))
         level = candidates.level + reading.bias[:, None] + factor + out[..., 0]
+        level += self.alike_weight * alike
         rating = self.statistics.mean + self.statistics.deviation * level
         click = tf.nn.softplus(self.click_slope) * level + self.logit_of_share() + out[..., 1]
         return PairScores(rating, click)

@@ -32,7 +32,8 @@ def normalized(layer, raw):
 
 
 def test_a_bag_of_words_by_hand(world):
-    layer = vectors_of(world, item_text="words")
+    layer = vectors_of(world, item_text="words", word_min_items=1)
+    layer._common = tf.ones_like(layer._common)
     words = np.array([[5, 7, 7, 0, 0], [0, 0, 0, 0, 0]], np.int32)
     texts = ItemTexts(tf.zeros([2, ENCODED]), tf.constant(words))
     items = layer.read(texts, tf.constant([0, 0]))
@@ -40,6 +41,18 @@ def test_a_bag_of_words_by_hand(world):
     wanted = np.stack([embedding[5] + 2 * embedding[7], np.zeros(WIDTH)])
     assert items.states.numpy() == pytest.approx(normalized(layer, wanted), abs=1e-5)
     assert items.level.numpy() == pytest.approx([level[5] + 2 * level[7], 0.0], abs=1e-5)
+
+
+def test_a_word_of_few_items_says_nothing(world):
+    # 30 films: each has its own number, half of them are a comedy.
+    layer = vectors_of(world, item_text="words", word_min_items=5)
+    pieces = world.text.vocabulary.words
+    counts = dict.fromkeys(pieces, 0)
+    for tokens in world.text.item_tokens[world.text.known_items]:
+        for piece in {pieces[token] for token in tokens}:
+            counts[piece] += 1
+    assert layer._common.numpy().tolist() == [float(counts[piece] >= 5) for piece in pieces]
+    assert counts["comedy"] >= 5 > counts["17"]
 
 
 def test_encoder_vectors_and_ids_by_hand(world):
