@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from ssrec_tf.baselines.base import Events
 from ssrec_tf.baselines.blocks import ByUser, occurrence_matrix
 from ssrec_tf.baselines.optional import library
+from ssrec_tf.errors import ConfigError
 
 _KEPT = 200  # samples of the factors held for scoring
 
@@ -154,7 +155,7 @@ def _myfm() -> ModuleType:
     with contextlib.ExitStack() as stack:
         try:
             library(name)
-        except Exception:
+        except ConfigError:
             stand_in: Any = ModuleType(name)
             stand_in.DistributionNotFound, stand_in.get_distribution = ImportError, None
             sys.modules[name] = stand_in

@@ -17,7 +17,7 @@ from ssrec_tf.baselines.optional import library
 class _Factors(ByUser):
     """mean + user bias + item bias + p_u q_i, learnt by stochastic gradient descent.
 
-    The penalty is chosen on valid rows, by RMSE; without valid rows it is the first of
+    The penalty is chosen on valid rows, by RMSE; without valid rows it is the last of
     `penalties`. Users and items that train never saw have a bias and factors of 0.
 
     Attributes:
@@ -38,7 +38,7 @@ class _Factors(ByUser):
         super().__init__()
         self._options = {"n_factors": factors, "n_epochs": epochs, "lr_all": rate}
         self._options["random_state"] = seed
-        self.penalty = self.penalties[0]
+        self.penalty = self.penalties[-1]
 
     def _fit(self, train: Events, valid: Events) -> None:
         surprise = library("surprise")
@@ -52,6 +52,8 @@ class _Factors(ByUser):
                 rating = self._clip(self._raw(valid.user, valid.item))
                 errors[penalty] = float(np.mean((valid.rating - rating) ** 2))
             self.penalty = min(self.penalties, key=lambda penalty: errors[penalty])
+            if self.penalty == self.penalties[-1]:
+                return  # it was learnt last
         self._learn(train, self.penalty)
 
     def _learn(self, train: Events, penalty: float) -> None:
@@ -89,7 +91,7 @@ class SVD(_Factors):
     """
 
     name = "svd"
-    penalties = (0.1, 0.07, 0.14)
+    penalties = (0.07, 0.14, 0.1)
 
     def __init__(
         self, factors: int = 100, epochs: int = 100, rate: float = 0.005, seed: int = 0
@@ -111,10 +113,10 @@ class SVDpp(_Factors):
     """
 
     name = "svdpp"
-    penalties = (0.1, 0.07)
+    penalties = (0.07, 0.1)
 
     def __init__(
-        self, factors: int = 20, epochs: int = 60, rate: float = 0.005, seed: int = 0
+        self, factors: int = 50, epochs: int = 60, rate: float = 0.007, seed: int = 0
     ) -> None:
         """See `_Factors`."""
         super().__init__(factors, epochs, rate, seed)
