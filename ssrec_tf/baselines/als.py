@@ -22,7 +22,10 @@ class ALS(Ranker):
     """
 
     name = "als"
-    grid = ((10.0, 10.0), (5.0, 10.0), (5.0, 50.0), (10.0, 50.0), (20.0, 50.0))
+    grid = (
+        (10.0, 50.0), (3.0, 10.0), (3.0, 20.0), (5.0, 20.0), (5.0, 50.0), (10.0, 100.0),
+        (20.0, 100.0),
+    )  # fmt: skip
 
     def __init__(self, factors: int = 64, iterations: int = 15, seed: int = 0) -> None:
         """Make an unfitted baseline.

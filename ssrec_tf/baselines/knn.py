@@ -103,8 +103,8 @@ class ImplicitItemKNN(Linear):
     """How similar an item is to those the user has in train, summed over them; no rating.
 
     s_ij = n_ij / (sqrt(n_i n_j) + shrink), where n counts the users that have the item, or
-    both; of each item's similarities to others the k highest count, and what equals the k-th. Both constants are
-    chosen on valid rows. Needs memory for items x items.
+    both; of each item's similarities to others the k highest count, and what equals the k-th.
+    Both constants are chosen on valid rows. Needs memory for items x items.
 
     Reference:
         Deshpande and Karypis 2004, "Item-based top-N recommendation algorithms".

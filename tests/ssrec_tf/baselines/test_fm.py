@@ -14,6 +14,7 @@ from ssrec_tf.errors import ConfigError
 from tests.ssrec_tf.baselines.conftest import Contract, error_of, low_rank, planted
 from tests.ssrec_tf.baselines.test_content import tastes
 
+# Not importorskip, to which a missing pkg_resources is a missing library.
 try:
     myfm = _myfm()
 except ConfigError as error:
