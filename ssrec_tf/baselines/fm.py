@@ -28,7 +28,8 @@ class FactorizationMachine(ByUser):
     users that have it in train (the last two sets as 1 / sqrt(their number)); on request
     the attributes of both. score = w0 + w x + sum over pairs of features <v_a, v_b> x_a x_b,
     averaged over samples of w and v. Nothing is chosen on valid rows: the penalties are
-    sampled too. A user or an item train never saw counts as the mean of all.
+    sampled too. A user or an item train never saw counts as the mean of the train rows, and
+    the item's attributes, where they are read, are added.
 
     Reference:
         Rendle, Zhang and Koren 2019, "On the difficulty of evaluating baselines",
@@ -55,15 +56,17 @@ class FactorizationMachine(ByUser):
         self._attributes = attributes
 
     def _fit(self, train: Events, valid: Events) -> None:
-        shape = len(self._users), len(self._items)
-        history = occurrence_matrix(train.user, train.item, shape)
-        sides = [self._side(history, self._users, "users")]
-        sides.append(self._side(history.T.tocsr(), self._items, "items"))
-        samples = _Samples([sparse.hstack(side, "csr") for side in sides], self._iterations)
+        history = occurrence_matrix(train.user, train.item, (len(self._users), len(self._items)))
+        rows = [np.bincount(train.user), np.bincount(train.item, minlength=len(self._items))]
+        sides = [
+            _Side(history, rows[0], self._known(self._users, "users")),
+            _Side(history.T.tocsr(), rows[1], self._known(self._items, "items")),
+        ]
+        samples = _Samples(sides, self._iterations)
         myfm = _myfm()
         blocks = [
-            myfm.RelationBlock(codes, sparse.csr_matrix(data))
-            for codes, data in zip((train.user, train.item), samples.sides, strict=True)
+            myfm.RelationBlock(codes, sparse.csr_matrix(side.features))
+            for codes, side in zip((train.user, train.item), sides, strict=True)
         ]
         model = myfm.MyFMRegressor(rank=self._rank, random_seed=self._seed)
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be asked off
@@ -73,20 +76,17 @@ class FactorizationMachine(ByUser):
                 X_rel=blocks,
                 n_iter=self._iterations,
                 n_kept_samples=1,  # `samples` keeps what scoring needs, which is less
-                group_shapes=[part.shape[1] for side in sides for part in side],
+                group_shapes=[width for side in sides for width in side.widths],
                 callback=samples.keep,
             )
         self._mean, self._linear, self._factors = samples.result()
 
-    def _side(self, history: sparse.csr_array, ids: pd.Index, table: str) -> list[Any]:
-        """Return the features of users or of items, a matrix a group: float64 [ids, any]."""
-        rows = np.asarray(history.sum(axis=1)).ravel()
-        scale = sparse.diags_array(1 / np.sqrt(np.maximum(rows, 1)))
-        found = [sparse.eye_array(len(ids)), scale @ history]
-        if self._attributes:
-            frame = getattr(self._tables, table).reindex(ids)
-            found += [part for name in frame if (part := _values(frame[name])) is not None]
-        return found
+    def _known(self, ids: pd.Index, table: str) -> list[sparse.csr_array]:
+        """Return the attributes of users or items, if wanted: float64 [ids, values] a column."""
+        if not self._attributes:
+            return []
+        frame = getattr(self._tables, table).reindex(ids)
+        return [part for name in frame if (part := _values(frame[name])) is not None]
 
     def _rows(self, users: np.ndarray) -> np.ndarray:
         (user, item), (users_linear, items_linear) = self._factors, self._linear
@@ -95,47 +95,86 @@ class FactorizationMachine(ByUser):
         return found
 
 
+class _Side:
+    """The features of users or of items, and what a sample of weights makes of them.
+
+    Attributes:
+        features: float64 [ids, features], sparse: the id itself, its history, attributes.
+        widths: Number of features of each group.
+    """
+
+    def __init__(self, history: sparse.csr_array, rows: np.ndarray, attributes: list[Any]) -> None:
+        scale = sparse.diags_array(1 / np.sqrt(np.maximum(history.sum(axis=1), 1)))
+        groups = [sparse.eye_array(history.shape[0]), scale @ history, *attributes]
+        self.widths = [group.shape[1] for group in groups]
+        self.features = sparse.csr_array(sparse.hstack(groups))
+        self._own, self._share = sum(self.widths[:2]), rows / rows.sum()
+
+    def project(self, weight: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each id adds alone, and its vector.
+
+        An id without train rows counts as the mean of the train rows, but for its attributes.
+
+        Args:
+            weight: float [features].
+            vector: float [features, rank].
+
+        Returns:
+            float64 [ids + 1] and [ids + 1, rank]; the last for an unknown id.
+        """
+        own, known = self.features[:, : self._own], self.features[:, self._own :]
+        alone, total = _alone(own, weight[: self._own], vector[: self._own])
+        cold = self._share == 0
+        alone[cold], total[cold] = self._share @ alone, self._share @ total
+        more, others = _alone(known, weight[self._own :], vector[self._own :])
+        alone += more + (total * others).sum(axis=1)
+        total += others
+        return np.append(alone, self._share @ alone), np.vstack([total, self._share @ total])
+
+
+def _alone(
+    features: sparse.csr_array, weight: np.ndarray, vector: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return w x + sum over pairs v_a v_b x_a x_b, [ids], and sum v_a x_a, [ids, rank]."""
+    total: np.ndarray = features @ vector
+    pairs = (total**2).sum(axis=1) - features.power(2) @ (vector**2).sum(axis=1)
+    return features @ weight + pairs / 2, total
+
+
 class _Samples:
     """What scoring needs of every sample.
 
     A score is w0 + a_u + a_i + q_u q_i, where q sums the vectors of a side's features and
-    a is what that side alone adds. So the mean over samples needs the mean of a, and the
+    a is what that side adds alone. So the mean over samples needs the mean of a, and the
     vectors q of all samples side by side.
     """
 
-    def __init__(self, sides: list[Any], iterations: int) -> None:
-        self.sides = sides
+    def __init__(self, sides: list[_Side], iterations: int) -> None:
+        self._sides = sides
         self._first = iterations // 5
         self._every = max(1, -(-(iterations - self._first) // _KEPT))
         self._means: list[float] = []
-        self._linear: list[list[np.ndarray]] = [[], []]
-        self._factors: list[list[np.ndarray]] = [[], []]
+        self._alone: list[list[np.ndarray]] = [[], []]
+        self._vectors: list[list[np.ndarray]] = [[], []]
 
     def keep(self, number: int, model: Any, *_: Any) -> tuple[bool, None]:
         """Note a sample; called by the sampler, which goes on."""
         if number >= self._first and (number - self._first) % self._every == 0:
             self._means.append(model.w0)
             start = 0
-            for place, side in enumerate(self.sides):
-                part = slice(start, start := start + side.shape[1])
-                weight, vector = model.w[part], model.V[part]
-                total = side @ vector  # [ids, rank]
-                alone = (total**2).sum(axis=1) - side.power(2) @ (vector**2).sum(axis=1)
-                self._linear[place].append(side @ weight + alone / 2)
-                self._factors[place].append(total.astype(np.float32))
+            for place, side in enumerate(self._sides):
+                part = slice(start, start := start + sum(side.widths))
+                alone, vector = side.project(model.w[part], model.V[part])
+                self._alone[place].append(alone)
+                self._vectors[place].append(vector.astype(np.float32))
         return False, None
 
     def result(self) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
         """Return w0, and for users and items a [ids + 1] and q [ids + 1, samples x rank]."""
         root = np.sqrt(len(self._means))
-        linear = [_with_mean(np.mean(values, axis=0)) for values in self._linear]
-        factors = [_with_mean(np.hstack(values) / root) for values in self._factors]
-        return float(np.mean(self._means)), linear, factors
-
-
-def _with_mean(values: np.ndarray) -> np.ndarray:
-    """Append the mean row: what is unknown is looked up there, by -1."""
-    return np.concatenate([values, values.mean(axis=0, keepdims=True)])
+        alone = [np.mean(values, axis=0) for values in self._alone]
+        vectors = [np.hstack(values) / root for values in self._vectors]
+        return float(np.mean(self._means)), alone, vectors
 
 
 def _values(column: pd.Series) -> sparse.csr_array | None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from ssrec_tf.baselines import Bias, FactorizationMachine
-from ssrec_tf.baselines.fm import _myfm, _Samples
+from ssrec_tf.baselines.fm import _myfm, _Samples, _Side
 from ssrec_tf.errors import ConfigError
 from tests.ssrec_tf.baselines.conftest import Contract, error_of, low_rank, planted
 from tests.ssrec_tf.baselines.test_content import tastes
@@ -26,29 +26,54 @@ class TestContract(Contract):
     pass
 
 
+def side(seed, ids, others, attributes=()):
+    """A side whose last id is in no train row, and the features and shares of all."""
+    rng = np.random.default_rng(seed)
+    had = (rng.random((ids, others)) < 0.6).astype(float)
+    had[0], had[-1] = 1, 0
+    rows = had.sum(axis=1)
+    scaled = had / np.sqrt(np.maximum(rows, 1))[:, None]
+    features = np.hstack([np.eye(ids), scaled, *attributes])
+    made = _Side(sparse.csr_array(had), rows, [sparse.csr_array(one) for one in attributes])
+    return made, features, rows / rows.sum()
+
+
+def machine(model, x):
+    """The score of one row's features, a pair at a time."""
+    size = range(len(x))
+    pairs = sum(model.V[a] @ model.V[b] * x[a] * x[b] for a in size for b in size if a < b)
+    return model.w0 + model.w @ x + pairs
+
+
 def test_a_score_is_the_sum_over_pairs_of_features():
     rng = np.random.default_rng(0)
-    sides = [rng.normal(size=(4, 3)), rng.normal(size=(5, 2))]
-    samples = _Samples([sparse.csr_array(side) for side in sides], iterations=10)
+    users, user_features, user_share = side(1, 4, 5)
+    items, item_features, item_share = side(2, 5, 4, [np.eye(5)[:, :2], np.eye(5)[:, 3:]])
+    width = user_features.shape[1] + item_features.shape[1]
+    assert (users.widths, items.widths) == ([4, 5], [5, 4, 2, 2])
+    samples = _Samples([users, items], iterations=10)
     models = [
-        SimpleNamespace(w0=rng.normal(), w=rng.normal(size=5), V=rng.normal(size=(5, 2)))
+        SimpleNamespace(w0=rng.normal(), w=rng.normal(size=width), V=rng.normal(size=(width, 2)))
         for _ in range(10)
     ]
     for number, model in enumerate(models):
         assert samples.keep(number, model, None, None) == (False, None)
-    mean, linear, factors = samples.result()
-    for user, item in ((0, 0), (3, 4)):
-        x = np.concatenate([sides[0][user], sides[1][item]])
-        scores = [
-            model.w0
-            + model.w @ x
-            + sum(model.V[a] @ model.V[b] * x[a] * x[b] for a in range(5) for b in range(a + 1, 5))
-            for model in models[2:]  # the first fifth is thrown away
-        ]
-        found = mean + linear[0][user] + linear[1][item] + factors[0][user] @ factors[1][item]
-        assert found == pytest.approx(np.mean(scores), abs=1e-5)
-    assert linear[0][-1] == pytest.approx(linear[0][:-1].mean())
-    assert factors[1][-1] == pytest.approx(factors[1][:-1].mean(axis=0), abs=1e-6)
+    mean, alone, vectors = samples.result()
+
+    def wanted(user, item):
+        x = np.concatenate([user_features[user], item_features[item]])
+        return np.mean([machine(model, x) for model in models[2:]])  # a fifth is thrown away
+
+    found = mean + alone[0][:, None] + alone[1] + vectors[0] @ vectors[1].T
+    for user, item in ((0, 0), (2, 3), (1, 2)):
+        assert found[user, item] == pytest.approx(wanted(user, item), abs=1e-5)
+    # An unknown one, and a user without train rows, score as their kind's train rows do.
+    for user in (0, 2):
+        rows = item_share @ [wanted(user, item) for item in range(5)]
+        assert found[user, -1] == pytest.approx(rows, abs=1e-5)
+    for user in (3, 4):
+        rows = user_share @ [wanted(user, 1) for user in range(4)]
+        assert found[user, 1] == pytest.approx(rows, abs=1e-5)
 
 
 def test_scores_are_those_of_the_library():
@@ -60,15 +85,15 @@ def test_scores_are_those_of_the_library():
     had = pd.crosstab(train["user"], train["item"]).clip(upper=1)
     had = had.reindex(index=users, columns=items, fill_value=0).to_numpy(float)
 
-    def side(had):
+    def data(had):
         scaled = had / np.sqrt(np.maximum(had.sum(axis=1, keepdims=True), 1))
         return sparse.csr_matrix(np.hstack([np.eye(len(had)), scaled]))
 
     def blocks(log):
         codes = users.get_indexer(pd.Index(log["user"])), items.get_indexer(pd.Index(log["item"]))
         return [
-            myfm.RelationBlock(code, data)
-            for code, data in zip(codes, (side(had), side(had.T)), strict=True)
+            myfm.RelationBlock(code, features)
+            for code, features in zip(codes, (data(had), data(had.T)), strict=True)
         ]
 
     own = myfm.MyFMRegressor(rank=3, random_seed=5)
@@ -78,7 +103,7 @@ def test_scores_are_those_of_the_library():
         group_shapes=shapes,
     )  # fmt: skip
     test = tables.interactions.iloc[split.test]
-    test = test[(test["user"] != "u39")]
+    test = test[(test["user"] != "u39") & (test["item"] != "i29")]  # not in train
     wanted = np.clip(own.predict(None, X_rel=blocks(test)), 1, 5)
     found = model.scores(test["user"].to_numpy(), test["item"].to_numpy()).rating
     assert found == pytest.approx(wanted, abs=1e-4)
@@ -100,8 +125,8 @@ def test_attributes_tell_of_cold_items():
 
 
 def test_many_samples_are_thinned():
-    samples = _Samples([sparse.eye_array(2, format="csr")] * 2, iterations=1000)
-    model = SimpleNamespace(w0=1.0, w=np.ones(4), V=np.ones((4, 1)))
+    samples = _Samples([side(1, 2, 2)[0], side(2, 2, 2)[0]], iterations=1000)
+    model = SimpleNamespace(w0=1.0, w=np.ones(8), V=np.ones((8, 1)))
     for number in range(1000):
         samples.keep(number, model)
     assert samples.result()[2][0].shape == (3, 200)
