@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 class Events:
     """Rows as codes: `user` and `item` int [n], -1 for what train or catalogue lack.
 
-    `rating` is float64 [n], and empty where the log has none.
+    `rating` is float64 [n], and empty where the log has none. `relevant`, bool [n], tells
+    which rows a ranking should find: the clicked ones of a log of clicks without ratings,
+    of any other log all.
     """
 
     user: np.ndarray
     item: np.ndarray
     rating: np.ndarray
+    relevant: np.ndarray
 
 
 class Baseline(ABC):
@@ -39,10 +42,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     needs_rating: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        """Make an unfitted baseline."""
-        self._tables: Tables | None = None
+    _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
 
     def fit(self, tables: Tables, split: Split) -> None:
         """Learn from train rows; choose constants, and scale clicks, on valid rows.
@@ -119,6 +119,7 @@ class Baseline(ABC):
             self._users.get_indexer(pd.Index(log["user"])),
             self._items.get_indexer(pd.Index(log["item"])),
             _ratings(log),
+            _relevant(log),
         )
 
     def _score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -126,7 +127,7 @@ class Baseline(ABC):
         return self._raw(user, self._items.get_indexer(pd.Index(items)))
 
     def _clip(self, rating: np.ndarray) -> np.ndarray:
-        if self._tables is None or self._tables.rating_scale is None:
+        if self._tables.rating_scale is None:
             return rating
         clipped: np.ndarray = np.clip(rating, *self._tables.rating_scale)
         return clipped
@@ -134,3 +135,10 @@ class Baseline(ABC):
 
 def _ratings(log: pd.DataFrame) -> np.ndarray:
     return log["rating"].to_numpy(np.float64) if "rating" in log else np.empty(0)
+
+
+def _relevant(log: pd.DataFrame) -> np.ndarray:
+    if "rating" in log or "click" not in log:
+        return np.ones(len(log), bool)
+    clicked: np.ndarray = log["click"].to_numpy() > 0
+    return clicked

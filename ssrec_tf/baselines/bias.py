@@ -38,7 +38,7 @@ class Bias(Baseline):
             errors = {}
             for damping in itertools.product(_GRID, _GRID):
                 self._solve(train, damping)
-                rating = self._clip(self._raw(valid.user, valid.item))
+                rating = self._clip(self._bias(valid.user, valid.item))
                 errors[damping] = float(np.mean((valid.rating - rating) ** 2))
             self.damping = min(errors, key=lambda damping: (errors[damping], damping))
         self._solve(train, self.damping)
@@ -59,5 +59,9 @@ class Bias(Baseline):
         self._user_bias, self._item_bias = np.append(user_bias, 0.0), np.append(item_bias, 0.0)
 
     def _raw(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        return self._bias(user, item)
+
+    def _bias(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Score codes by the biases alone: what a subclass adds to."""
         found: np.ndarray = self._mean + self._user_bias[user] + self._item_bias[item]
         return found

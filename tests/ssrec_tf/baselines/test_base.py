@@ -1,7 +1,8 @@
-"""One contract for all baselines, and each by hand or against an independent solution."""
+"""The quick baselines: the contract, and each by hand or against an independent solution."""
 
 import math
-from dataclasses import replace
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,102 +10,27 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ssrec_tf.baselines import Baseline, Bias, GlobalMean, ItemMean, Popularity, UserMean, available
+from ssrec_tf.baselines import (
+    EXTENDED,
+    Bias,
+    GlobalMean,
+    ItemMean,
+    Popularity,
+    UserMean,
+    available,
+)
 from ssrec_tf.baselines.platt import Platt
 from ssrec_tf.metrics import auc
 from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
+from tests.ssrec_tf.baselines.conftest import Contract, fitted, pairs, planted
 
 KINDS = [GlobalMean, UserMean, ItemMean, Bias, Popularity]
-USERS, ITEMS = 40, 30
-
-
-def planted(seed=0, rows=1500, ratings=True) -> tuple[Tables, Split]:
-    """Ratings made of a user's and an item's taste; item i29 and user u39 are not in train."""
-    rng = np.random.default_rng(seed)
-    user, item = rng.integers(0, USERS, rows), rng.integers(0, ITEMS, rows)
-    taste = rng.normal(size=USERS)[user] + rng.normal(size=ITEMS)[item]
-    rating = np.clip(np.round(3.2 + 0.7 * taste + 0.3 * rng.normal(size=rows)), 1, 5)
-    log = pd.DataFrame({"user": [f"u{i}" for i in user], "item": [f"i{i}" for i in item]})
-    if ratings:
-        log["rating"] = rating.astype(np.float32)
-    log["click"] = (rating >= 4).astype(np.int8)
-    order = rng.permutation(rows)
-    train, valid, test = (np.sort(part) for part in np.split(order, [1000, 1250]))
-    train = train[(user[train] != 39) & (item[train] != 29)]
-    items = pd.DataFrame(index=pd.Index([f"i{i}" for i in range(ITEMS)]))
-    scale = (1.0, 5.0) if ratings else None
-    tables = Tables("planted", log, items, pd.DataFrame(), scale, click_threshold=4.0)
-    return tables, Split(train, valid, test, "random", "d", False)
-
-
-def fitted(kind: type[Baseline], **options) -> tuple[Baseline, Tables, Split]:
-    tables, split = planted(**options)
-    model = kind()
-    model.fit(tables, split)
-    return model, tables, split
-
-
-def pairs(tables: Tables, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    log = tables.interactions.iloc[rows]
-    return log["user"].to_numpy(), log["item"].to_numpy()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-class TestContract:
-    def test_scores_are_in_scale_and_finite_for_whatever_is_asked(self, kind):
-        model, tables, split = fitted(kind)
-        users, items = pairs(tables, split.test)
-        users = np.append(users, ["u39", "nobody", "u0"])
-        items = np.append(items, ["i0", "nothing", "i29"])
-        found = model.scores(users, items)
-        assert found.ranking is None
-        assert ((found.click > 0) & (found.click < 1)).all()
-        if kind is Popularity:
-            assert found.rating is None
-        else:
-            assert ((found.rating >= 1) & (found.rating <= 5)).all()
-        assert len(found.click) == len(users)
-
-    def test_scores_and_rank_tell_the_same_order(self, kind):
-        model, tables, split = fitted(kind)
-        users = np.array(["u3", "u39", "nobody", "u0"], object)
-        ranking = model.rank(users)
-        assert ranking.shape == (4, ITEMS)
-        assert ranking.dtype == np.float32
-        log = tables.interactions.iloc[split.train]
-        for user, row in zip(users, ranking, strict=True):
-            seen = tables.items.index.isin(log["item"][log["user"] == user])
-            assert np.array_equal(np.isneginf(row), seen)
-            same = model.scores(np.full(ITEMS, user, object), tables.items.index.to_numpy())
-            order = np.argsort(row[~seen], kind="stable")
-            steps = np.diff(same.click[~seen][order])
-            # Here popular items happen to be clicked less, and the scaling says so.
-            assert (steps >= -1e-6).all() or (kind is Popularity and (steps <= 1e-6).all())
-
-    def test_test_rows_are_never_read(self, kind):
-        model, tables, split = fitted(kind)
-        log = tables.interactions.copy()
-        log.loc[split.test, "rating"] = np.float32(1)
-        log.loc[split.test, "click"] = np.int8(0)
-        other = kind()
-        other.fit(replace(tables, interactions=log), split)
-        users, items = pairs(tables, split.test)
-        one, two = model.scores(users, items), other.scores(users, items)
-        assert np.array_equal(one.click, two.click)
-        assert np.array_equal(model.rank(users[:5]), other.rank(users[:5]))
-
-    def test_without_valid_rows_it_still_fits(self, kind):
-        tables, split = planted()
-        model = kind()
-        model.fit(tables, replace(split, valid=np.empty(0, np.int64)))
-        assert np.isfinite(model.scores(*pairs(tables, split.test)).click).all()
-
-    def test_clicks_are_calibrated_on_valid(self, kind):
-        model, tables, split = fitted(kind)
-        said = model.scores(*pairs(tables, split.valid)).click
-        happened = tables.interactions["click"].to_numpy()[split.valid]
-        assert said.mean() == pytest.approx(happened.mean(), abs=5e-3)
+class TestContract(Contract):
+    pass
 
 
 def test_means_by_hand():
@@ -178,6 +104,21 @@ def test_available():
     found = model.scores(*pairs(tables, split.test))
     assert found.rating is None
     assert found.click.shape == split.test.shape
+
+
+def test_extended():
+    assert list(EXTENDED) == [
+        "user_knn", "item_knn", "implicit_item_knn", "content", "ease", "als", "svd", "svdpp", "fm",
+    ]  # fmt: skip
+    assert all(kind.name == name for name, kind in EXTENDED.items())
+    # Without the extra `bench` they can be named and made; a library is missed when fitting.
+    code = (
+        "import sys; from ssrec_tf.baselines import EXTENDED; "
+        "[kind() for kind in EXTENDED.values()]; "
+        "print({'implicit', 'myfm', 'surprise'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_platt_equals_logistic_regression():
