@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssrec_tf.config_io import build, read_yaml, show, to_plain
+from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
 
 KINDS = ("text", "category", "number")
@@ -122,7 +123,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Masked-token prediction on rendered behaviour (Devlin et al. 2019, section 3.1)."""
+    """Self-supervised tasks, weighed by name; a weight moves to `objectives_end` over the steps."""
 
     loop: LoopConfig = field(default_factory=LoopConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -130,6 +131,9 @@ class PretrainConfig:
     mask_rate: float = 0.15
     whole_word: bool = False
     item_token_dropout: float = 0.3
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
+    objectives_end: Mapping[str, float] = field(default_factory=dict)
+    tasks: TaskConfig = field(default_factory=TaskConfig)
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,7 @@ def from_dict(values: object) -> RunConfig:
     config = build(RunConfig, values)
     _check_values(config, "")
     _check_data(config.data)
+    check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
     split = config.split
     if split.kind != "leave_one_out" and split.valid + split.test >= 1:
         raise ConfigError(
