@@ -16,7 +16,7 @@ OBJECTIVES = (
     "two_views",
     "next_item",
 )
-ITEM_LOSSES = ("softmax", "gbce")
+ITEM_LOSSES = ("softmax", "sampled_softmax", "gbce")
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class TaskConfig:
 
     Attributes:
         hide_rate: share of events whose item (masked_item) or rating (masked_rating) is hidden.
-        item_loss: softmax over all items, or gbce over drawn ones (masked_item, next_item).
-        negatives: items drawn for each hidden one under gbce.
+        item_loss: softmax over all items; sampled_softmax or gbce over drawn ones
+            (masked_item, next_item).
+        negatives: items drawn for each hidden one.
         calibration: t of gBCE, from 0 (plain binary cross-entropy) to 1.
         temperature: cosines are divided by it (next_text, two_views).
         crop, mask, reorder: shares of the events that a view keeps, hides or shuffles.

@@ -71,7 +71,7 @@ class RowsHead(keras.layers.Layer):
 
 
 class ItemHead(RowsHead):
-    """Predicts an item among all that have a token, by full softmax or by sampled gBCE."""
+    """Predicts an item among all that have a token, by a loss over all or over drawn ones."""
 
     def __init__(self, encoder: Encoder, config: TaskConfig) -> None:
         """Score the item tokens' rows."""
@@ -92,19 +92,23 @@ class ItemHead(RowsHead):
 
         Returns:
             Scalars: `loss`; `accuracy`, how often the item scores above all others looked
-            at: under `gbce` these are only the drawn ones.
+            at: these are only the drawn ones unless `item_loss` is `softmax`.
         """
-        if self._config.item_loss == "gbce":
-            negatives = min(self._config.negatives, self.count - 1)
-            drawn = draw_negatives(classes, negatives, self.count, seed)  # [batch, slots, k]
-            looked_at = tf.concat([classes[..., None], drawn], axis=2)  # [batch, slots, 1 + k]
-            logits = self.score(states, looked_at)  # [batch, slots, 1 + k]
-            loss = gbce(logits, self.count, self._config.calibration)
-            right = tf.reduce_all(logits[..., :1] > logits[..., 1:], axis=2)
-        else:
+        kind, truth = self._config.item_loss, classes
+        if kind == "softmax":
             logits = self(states)  # [batch, slots, items]
-            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
-            right = tf.argmax(logits, axis=2, output_type=tf.int32) == classes
+        else:
+            k = min(self._config.negatives, self.count - 1)
+            drawn = draw_negatives(classes, k, self.count, seed)  # [batch, slots, k]
+            looked_at = tf.concat([classes[..., None], drawn], axis=2)  # [batch, slots, 1 + k]
+            logits, truth = self.score(states, looked_at), tf.zeros_like(classes)
+        right = tf.argmax(logits, axis=2, output_type=tf.int32) == truth
+        if kind == "gbce":
+            loss = gbce(logits, self.count, self._config.calibration)
+        elif kind == "sampled_softmax":
+            loss = sampled_softmax(logits, self.count)
+        else:
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         right = tf.cast(right, tf.float32)
         return {"loss": weighted_mean(loss, weights), "accuracy": weighted_mean(right, weights)}
 
@@ -114,6 +118,27 @@ def draw_negatives(classes: tf.Tensor, k: int, count: int, seed: tf.Tensor) -> t
     shape = tf.concat([tf.shape(classes), [k]], axis=0)
     drawn = tf.random.stateless_uniform(shape, seed, 0, max(count - 1, 1), tf.int32)
     return drawn + tf.cast(drawn >= classes[..., None], tf.int32)  # steps over the true one
+
+
+def sampled_softmax(logits: tf.Tensor, count: int) -> tf.Tensor:
+    """Estimate the cross-entropy over all items from uniformly drawn negatives.
+
+    Each of the k stands for (count - 1) / k items.
+
+    Args:
+        logits: float32 [..., 1 + k], the positive first.
+        count: of all items.
+
+    Returns:
+        float32 [...].
+
+    Reference:
+        Jean et al. 2015, arXiv:1412.2007, section 3.
+    """
+    k = logits.shape[-1] - 1
+    stands_for = tf.math.log(tf.cast(max(count - 1, 1) / max(k, 1), tf.float32))
+    logits = tf.concat([logits[..., :1], logits[..., 1:] + stands_for], axis=-1)  # [..., 1 + k]
+    return tf.reduce_logsumexp(logits, axis=-1) - logits[..., 0]
 
 
 def gbce(logits: tf.Tensor, count: int, calibration: float) -> tf.Tensor:

@@ -17,9 +17,9 @@ def rating_of(items):
     return (items % 5 + 1).astype(np.float32)
 
 
-def batch_of(items, width=8):
-    """A batch of histories: int [users, events] references, padded to `width` events."""
-    items = np.pad(items, [[0, 0], [0, width - items.shape[1]]])
+def batch_of(items):
+    """A batch of histories: int [users, events] references, padded by two places."""
+    items = np.pad(items, [[0, 0], [0, 2]])
     ratings = np.where(items > 0, rating_of(items), np.nan)
     return {
         "user": tf.constant(1 + np.arange(len(items)) % 40, tf.int32),

@@ -21,7 +21,7 @@ def window(world):
 
 
 def test_a_layout_is_the_tokens_and_knows_where_each_came_from(window):
-    batch = walks()
+    batch = walks(events=12)
     user, events = window.user(batch), window.draw(batch, SEED)
     laid = window.lay_out(user, events)
     assert np.array_equal(laid.token_ids, window.tokens(user, events))

@@ -72,6 +72,6 @@ def test_loss_is_the_mean_cross_entropy_of_the_hidden(objective):
 
 
 def test_the_planted_texts_are_learnt(objective):
-    found = learn(objective, 80, pairs)
+    found = learn(objective, 100, pairs)
     # `film`, `number` and `.` are half of the hidden; the rest must come from the event.
-    assert found["completion_accuracy"] > 0.6
+    assert found["completion_accuracy"] > 0.8

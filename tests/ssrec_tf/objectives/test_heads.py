@@ -5,7 +5,14 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf.config_objectives import TaskConfig
-from ssrec_tf.objectives.heads import ItemHead, RowsHead, draw_negatives, gbce, weighted_mean
+from ssrec_tf.objectives.heads import (
+    ItemHead,
+    RowsHead,
+    draw_negatives,
+    gbce,
+    sampled_softmax,
+    weighted_mean,
+)
 from tests.ssrec_tf.objectives.conftest import ITEMS, SEED
 
 
@@ -21,6 +28,14 @@ def test_gbce_by_hand(calibration):
     expected = np.log(sigmoid(logits[:, 0]) ** power) + np.log(1 - sigmoid(logits[:, 1:])).sum(1)
     found = gbce(tf.constant(logits, tf.float32), 21, calibration)
     assert found.numpy() == pytest.approx(-expected / 3, rel=1e-5)
+
+
+def test_sampled_softmax_is_the_full_one_where_all_are_drawn_and_scales_where_few_are():
+    logits = np.array([[2.0, -1.0, 0.5]])
+    full = np.log(np.exp(logits).sum()) - 2.0
+    assert sampled_softmax(tf.constant(logits, tf.float32), 3).numpy() == pytest.approx([full])
+    few = np.log(np.exp(2.0) + 10 * np.exp(logits[0, 1:]).sum()) - 2.0
+    assert sampled_softmax(tf.constant(logits, tf.float32), 21).numpy() == pytest.approx([few])
 
 
 def test_negatives_are_all_items_but_the_true_one():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.objectives import MaskedItem
@@ -25,7 +26,7 @@ def test_nothing_of_a_hidden_item_stays(encoder, world):
         assert ids[row, at] == vocabulary.mask_id
         assert vocabulary.first_item_id + int(item) not in ids[row]
         # Its rating stands before the mask; the next event, or the end, right behind it.
-        assert ids[row, at - 1] == vocabulary.first_rating_id + int(item) % 5
+        assert ids[row, at - 1] == vocabulary.first_rating_id + (int(item) + 1) % 5
         behind = ids[row, at + 1]
         stars = vocabulary.first_rating_id + np.arange(5)
         assert behind == vocabulary.sep_id or behind in stars
@@ -40,15 +41,21 @@ def test_equal_seeds_hide_equal_events(encoder, world):
 
 
 def test_loss_is_the_mean_cross_entropy_of_the_hidden(encoder, world):
-    objective = make(encoder, world, hide_rate=0.01)
-    batch = walks()
-    loss = float(objective.losses_of(batch, seed=SEED, training=False)["loss"])
-    assert loss == pytest.approx(np.log(ITEMS), rel=0.1)  # nothing is known yet
+    objective, batch = make(encoder, world, hide_rate=0.4), walks()
+    found = objective.losses_of(batch, seed=SEED, training=False)
+    hidden = objective.hidden(batch, tf.random.experimental.stateless_split(SEED, 2)[0])
+    logits = objective.head(objective.states(hidden, training=False)).numpy().astype(np.float64)
+    share = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    picked = np.take_along_axis(share, hidden.classes.numpy()[..., None], 2)[..., 0]
+    weights = hidden.weights.numpy()
+    expected = -(picked * weights).sum() / weights.sum()
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-4)
+    assert expected == pytest.approx(np.log(ITEMS), rel=0.1)  # nothing is known yet
 
 
 @pytest.mark.parametrize(
-    "tasks", [{}, {"item_loss": "gbce", "negatives": 29}], ids=["softmax", "gbce"]
+    ("item_loss", "steps"), [("softmax", 60), ("sampled_softmax", 80), ("gbce", 150)]
 )
-def test_the_planted_partner_is_learnt(encoder, world, tasks):
-    found = learn(make(encoder, world, **tasks), 80, pairs)
+def test_the_planted_partner_is_learnt(encoder, world, item_loss, steps):
+    found = learn(make(encoder, world, item_loss=item_loss, negatives=8), steps, pairs)
     assert found["accuracy"] > 0.8
