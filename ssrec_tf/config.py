@@ -11,11 +11,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from ssrec_tf.config_data import check_data
 from ssrec_tf.config_io import build, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
-
-KINDS = ("text", "category", "number")
 
 
 @dataclass(frozen=True)
@@ -225,7 +224,7 @@ def from_dict(values: object) -> RunConfig:
     """Build and check a `RunConfig` from plain values; the inverse of `to_dict`."""
     config = build(RunConfig, values)
     _check_values(config, "")
-    _check_data(config.data)
+    check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
     split = config.split
     if split.kind != "leave_one_out" and split.valid + split.test >= 1:
@@ -290,36 +289,3 @@ def _check_values(config: object, key: str) -> None:
         for i, part in enumerate(value if isinstance(value, tuple) else (value,)):
             if is_dataclass(part):
                 _check_values(part, f"{path}[{i}]" if isinstance(value, tuple) else path)
-
-
-def _check_data(data: DataConfig) -> None:
-    if (data.dataset is None) == (data.interactions is None):
-        given = "neither" if data.dataset is None else "both"
-        raise ConfigError(
-            f"data.dataset and data.interactions: {given} given; name a public dataset, "
-            "or map files of your own"
-        )
-    if data.interactions is not None:
-        _check_table(data.interactions, "data.interactions", ("user", "item"))
-    for name, tables in (("item", data.items), ("user", data.users)):
-        for i, table in enumerate(tables):
-            _check_table(table, f"data.{name}s[{i}]", (name,))
-    if data.rating_scale is not None and data.rating_scale[0] >= data.rating_scale[1]:
-        raise ConfigError(
-            f"data.rating_scale is {list(data.rating_scale)}: give the lowest rating, "
-            "then the highest"
-        )
-
-
-def _check_table(table: TableConfig, key: str, roles: tuple[str, ...]) -> None:
-    for role in roles:
-        if role not in table.columns:
-            raise ConfigError(f"{key}.columns.{role} is missing: name the column of the {role} ids")
-    for name, kind in table.kinds.items():
-        if name not in table.columns or name in roles:
-            raise ConfigError(
-                f"{key}.kinds.{name}: no attribute {name!r} in {key}.columns "
-                f"({', '.join(table.columns)})"
-            )
-        if kind not in KINDS:
-            raise ConfigError(f"{key}.kinds.{name} is {show(kind)}: give one of {', '.join(KINDS)}")
