@@ -11,10 +11,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from ssrec_tf.config_data import check_data
 from ssrec_tf.config_io import build, read_yaml, show, to_plain
+from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
-
-KINDS = ("text", "category", "number")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Masked-token prediction on rendered behaviour (Devlin et al. 2019, section 3.1)."""
+    """Self-supervised tasks, weighed by name; a weight moves to `objectives_end` over the steps."""
 
     loop: LoopConfig = field(default_factory=LoopConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -130,6 +130,9 @@ class PretrainConfig:
     mask_rate: float = 0.15
     whole_word: bool = False
     item_token_dropout: float = 0.3
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
+    objectives_end: Mapping[str, float] = field(default_factory=dict)
+    tasks: TaskConfig = field(default_factory=TaskConfig)
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,8 @@ def from_dict(values: object) -> RunConfig:
     """Build and check a `RunConfig` from plain values; the inverse of `to_dict`."""
     config = build(RunConfig, values)
     _check_values(config, "")
-    _check_data(config.data)
+    check_data(config.data)
+    check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
     split = config.split
     if split.kind != "leave_one_out" and split.valid + split.test >= 1:
         raise ConfigError(
@@ -286,36 +290,3 @@ def _check_values(config: object, key: str) -> None:
         for i, part in enumerate(value if isinstance(value, tuple) else (value,)):
             if is_dataclass(part):
                 _check_values(part, f"{path}[{i}]" if isinstance(value, tuple) else path)
-
-
-def _check_data(data: DataConfig) -> None:
-    if (data.dataset is None) == (data.interactions is None):
-        given = "neither" if data.dataset is None else "both"
-        raise ConfigError(
-            f"data.dataset and data.interactions: {given} given; name a public dataset, "
-            "or map files of your own"
-        )
-    if data.interactions is not None:
-        _check_table(data.interactions, "data.interactions", ("user", "item"))
-    for name, tables in (("item", data.items), ("user", data.users)):
-        for i, table in enumerate(tables):
-            _check_table(table, f"data.{name}s[{i}]", (name,))
-    if data.rating_scale is not None and data.rating_scale[0] >= data.rating_scale[1]:
-        raise ConfigError(
-            f"data.rating_scale is {list(data.rating_scale)}: give the lowest rating, "
-            "then the highest"
-        )
-
-
-def _check_table(table: TableConfig, key: str, roles: tuple[str, ...]) -> None:
-    for role in roles:
-        if role not in table.columns:
-            raise ConfigError(f"{key}.columns.{role} is missing: name the column of the {role} ids")
-    for name, kind in table.kinds.items():
-        if name not in table.columns or name in roles:
-            raise ConfigError(
-                f"{key}.kinds.{name}: no attribute {name!r} in {key}.columns "
-                f"({', '.join(table.columns)})"
-            )
-        if kind not in KINDS:
-            raise ConfigError(f"{key}.kinds.{name} is {show(kind)}: give one of {', '.join(KINDS)}")

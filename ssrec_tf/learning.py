@@ -14,14 +14,14 @@ from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
-from ssrec_tf.objectives import MaskedToken
+from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
 from ssrec_tf.recommenders import Joint, Recommender, TwoLevel
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tensorboard import filled_masks, item_projector
 from ssrec_tf.text_table import TextTable
 from ssrec_tf.training import TrainState, Validation, train
 
-_VALID_BATCHES = 8  # masked-token validation reads this many batches, always the same
+_VALID_BATCHES = 8  # validation of a pretraining reads this many batches, always the same
 
 
 def create_encoder(config: EncoderConfig, text: TextTable, *, seed: int) -> Encoder:
@@ -39,14 +39,14 @@ def pretrain(
     past_only: bool,
     workdir: Path,
 ) -> TrainState:
-    """Pretrain `encoder` in place by predicting masked tokens.
+    """Pretrain `encoder` in place by the tasks that `config.objectives` weighs.
 
     Args:
         encoder: changed in place; at the end it holds the weights with the least
             validation loss.
         text: the token table.
-        examples: folder of `write_examples`. Validation masks the train histories of the
-            users in the valid part, with a fixed seed: no valid or test row is read.
+        examples: folder of `write_examples`. Validation reads fixed batches of the
+            train histories, with a fixed seed: no valid or test row is read.
         config: of the training.
         past_only: as in the split.
         workdir: checkpoints and TensorBoard logs; a killed run goes on from here.
@@ -55,13 +55,15 @@ def pretrain(
         The state with the learning curve.
 
     Raises:
+        ConfigError: an objective is unknown, or the data lack what it reads.
         NonFiniteError: the loss or a gradient became NaN or infinite.
     """
     keras.utils.set_random_seed(config.loop.seed)
-    objective = MaskedToken(encoder, text, config)
+    objective = make_objective(encoder, text, config)
     sizes = BatchConfig(config.loop.batch_size, 128, 1, past_only=past_only)
     fixed = list(train_batches(examples, sizes, seed=config.loop.seed + 1).take(_VALID_BATCHES))
-    objective(objective.masked(fixed[0][1], tf.constant([0, 0], tf.int64)))  # makes the weights
+    first, start = fixed[0][1], tf.zeros([2], tf.int64)
+    objective.losses_of(first, seed=start, training=False)  # makes the weights
     losses = tf.function(
         lambda batch, seed: objective.losses_of(batch, seed=seed, training=False),
         reduce_retracing=True,
@@ -71,8 +73,12 @@ def pretrain(
         rows = [losses(batch, tf.constant([1, 0], tf.int64) + step) for step, batch in fixed]
         return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
+    parts = objective.parts.values() if isinstance(objective, Mixture) else [objective]
+    masked_token = next((part for part in parts if isinstance(part, MaskedToken)), None)
+
     def observe(step: int, _: tf.summary.SummaryWriter) -> None:
-        filled_masks(objective, fixed[0][1], step)
+        if masked_token is not None:
+            filled_masks(masked_token, first, step)
 
     return train(
         objective,

@@ -75,7 +75,9 @@ class Assembler(tf.Module):
         tail = [sep] if candidate is None else [sep, candidate, sep]
         fixed = [cls, user, sep, *tail]
         used = sum(tf.reduce_sum(tf.cast(part != 0, tf.int32), axis=1) for part in fixed)
-        events = _newest_that_fit(event_tokens, length - used)
+        kept = event_tokens * tf.cast(fitting(event_tokens, length - used), tf.int32)[:, :, None]
+        shape = tf.shape(kept)
+        events = tf.reshape(kept, [batch, shape[1] * shape[2]])  # [batch, events * event width]
         parts = [cls, user, sep, events, *tail]
         segment = [0, 0, 0, 0, 0, 1, 1][: len(parts)]
         ids = tf.concat(parts, axis=1)  # [batch, total width]
@@ -93,14 +95,13 @@ class Assembler(tf.Module):
         )
 
 
-def _newest_that_fit(event_tokens: tf.Tensor, budget: tf.Tensor) -> tf.Tensor:
-    """Blank the oldest events past the budget: [batch, events, width] to [batch, events * width].
+def fitting(event_tokens: tf.Tensor, budget: tf.Tensor) -> tf.Tensor:
+    """Tell the newest events that together fit from the older ones: bool [batch, events].
 
-    `budget` int32 [batch] counts tokens.
+    Args:
+        event_tokens: int32 [batch, events, event width], oldest first, 0 padded.
+        budget: int32 [batch], tokens.
     """
     sizes = tf.reduce_sum(tf.cast(event_tokens != 0, tf.int32), axis=2)  # [batch, events]
     from_newest = tf.cumsum(sizes, axis=1, reverse=True)  # [batch, events]
-    fits = from_newest <= budget[:, None]  # [batch, events]
-    kept = event_tokens * tf.cast(fits, tf.int32)[:, :, None]
-    shape = tf.shape(kept)
-    return tf.reshape(kept, [shape[0], shape[1] * shape[2]])  # [batch, events * width]
+    return from_newest <= budget[:, None]

@@ -12,6 +12,7 @@ from ssrec_tf.config import (
     load_config,
     to_dict,
 )
+from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.errors import ConfigError, StorageError
 
 FULL = """
@@ -31,6 +32,8 @@ split: {kind: time, valid: 0.2}
 pretrain:
   loop: {steps: 5}
   optimizer: {learning_rate: 1e-3}
+  objectives: {masked_token: 1, next_text: 0.5}
+  tasks: {temperature: 0.2}
 text:
 evaluate:
   thresholds: {rmse: 1}
@@ -56,6 +59,8 @@ def test_a_full_file_becomes_nested_dataclasses(tmp_path):
     assert (config.split.kind, config.split.valid, config.split.test) == ("time", 0.2, 0.1)
     assert config.pretrain.loop == LoopConfig(steps=5)
     assert config.pretrain.optimizer.learning_rate == 0.001
+    assert config.pretrain.objectives == {"masked_token": 1.0, "next_text": 0.5}
+    assert config.pretrain.tasks == TaskConfig(temperature=0.2)
     assert config.text.vocabulary_size == 8000
     assert config.evaluate.thresholds == {"rmse": 1.0}
 
@@ -100,6 +105,18 @@ def test_round_trip_through_yaml(tmp_path):
         (
             "pretrain: {loop: {steps: 0}}",
             "pretrain.loop.steps is 0: give a number of at least 1",
+        ),
+        (
+            "pretrain: {objectives: {masked_word: 1}}",
+            "pretrain.objectives.masked_word is no objective: give some of masked_token",
+        ),
+        (
+            "pretrain: {objectives_end: {completion: 1}}",
+            "pretrain.objectives_end.completion: give it a weight in pretrain.objectives too",
+        ),
+        (
+            "pretrain: {tasks: {item_loss: bce}}",
+            "pretrain.tasks.item_loss is 'bce': give one of softmax, sampled_softmax, gbce",
         ),
         ("split: {valid: 0.5, test: 0.5}", "leave nothing to train on: their sum must be under 1"),
         ("split: {seed: 1, seed: 2}", "the key 'seed' is given twice"),
