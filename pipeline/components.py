@@ -16,10 +16,12 @@ _TABLES = (
     "ssrec_tf/personal_data.py",
     "ssrec_tf/table*.py",
     "ssrec_tf/datasets.py",
+    "ssrec_tf/wheels.py",
     "ssrec_tf/splits.py",
     "ssrec_tf/config*.py",
 )
 _TEXT = (
+    "ssrec_tf/published.py",
     "ssrec_tf/text_table.py",
     "ssrec_tf/rendering.py",
     "ssrec_tf/personal_data.py",

@@ -86,7 +86,11 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """`size`: tiny, mini, small or base, from scratch; or `huggingface`: a BERT folder."""
+    """`size`: tiny, mini, small or base, from scratch; or `huggingface`.
+
+    `huggingface`: a BERT folder, or `all-minilm-l6-v2`, which is fetched. Then
+    `text.huggingface` must name the same, for its vocabulary.
+    """
 
     size: str = "tiny"
     huggingface: str | None = None

