@@ -41,7 +41,10 @@ def pretrainer(context: Context) -> None:
     )
     weights.save(encoder.backbone, context.output / "encoder.npz")
     _keep_logs(context)
-    print(f"    best validation loss {state.best:.3f} at step {state.best_step}")
+    if state.step:
+        print(f"    best validation loss {state.best:.3f} at step {state.best_step}")
+    else:
+        print("    the encoder is left as it is: pretrain.loop.steps is 0")
 
 
 def trainer(context: Context) -> None:

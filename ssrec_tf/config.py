@@ -114,7 +114,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long a training lasts and how often it looks up."""
+    """How long a training lasts and how often it looks up.
+
+    `steps` of a pretraining may be 0: a published encoder is then left as it is.
+    """
 
     steps: int = 1000
     batch_size: int = 32
@@ -231,6 +234,8 @@ def from_dict(values: object) -> RunConfig:
     _check_values(config, "")
     check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
+    if config.train.loop.steps < 1:
+        raise ConfigError("train.loop.steps is 0: give a number of at least 1")
     split = config.split
     if split.kind != "leave_one_out" and split.valid + split.test >= 1:
         raise ConfigError(
@@ -261,12 +266,12 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "valid": (0, 1),
     "test": (0, 1),
     **dict.fromkeys(
-        ("steps", "batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
+        ("batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
         (1, inf),
     ),
     **dict.fromkeys(("max_history", "max_targets", "max_item_tokens", "word_min_items"), (1, inf)),
     **dict.fromkeys(
-        ("seed", "bootstrap", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
+        ("seed", "bootstrap", "steps", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
     ),
     **dict.fromkeys(
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),

@@ -19,7 +19,7 @@ from ssrec_tf.recommenders import Joint, Recommender, TwoLevel
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tensorboard import filled_masks, item_projector
 from ssrec_tf.text_table import TextTable
-from ssrec_tf.training import TrainState, Validation, train
+from ssrec_tf.training import TrainState, Validation, not_trained, train
 
 _VALID_BATCHES = 8  # validation of a pretraining reads this many batches, always the same
 
@@ -58,6 +58,8 @@ def pretrain(
         ConfigError: an objective is unknown, or the data lack what it reads.
         NonFiniteError: the loss or a gradient became NaN or infinite.
     """
+    if config.loop.steps == 0:
+        return not_trained(workdir)
     keras.utils.set_random_seed(config.loop.seed)
     objective = make_objective(encoder, text, config)
     sizes = BatchConfig(config.loop.batch_size, 128, 1, past_only=past_only)

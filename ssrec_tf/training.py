@@ -150,6 +150,14 @@ def train(
     return state
 
 
+def not_trained(workdir: Path) -> TrainState:
+    """Leave in `workdir` what `train` leaves, for a model that stays as it is."""
+    storage.atomic_write_text(workdir / "curve.json", "[]")
+    with storage.storage_errors(workdir):
+        (workdir / "tensorboard").mkdir(exist_ok=True)
+    return TrainState()
+
+
 class _Loop:
     """The pieces of one training: the compiled step, the checkpoints, the writer."""
 

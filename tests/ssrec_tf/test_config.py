@@ -103,8 +103,8 @@ def test_round_trip_through_yaml(tmp_path):
         ("encoder: {size: huge}", "encoder.size is 'huge': give one of tiny, mini, small, base"),
         ("split: {valid: 1.5}", "split.valid is 1.5: give a number from 0 to 1"),
         (
-            "pretrain: {loop: {steps: 0}}",
-            "pretrain.loop.steps is 0: give a number of at least 1",
+            "train: {loop: {steps: 0}}",
+            "train.loop.steps is 0: give a number of at least 1",
         ),
         (
             "pretrain: {objectives: {masked_word: 1}}",

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.errors import NonFiniteError
-from ssrec_tf.training import Validation, make_optimizer, train
+from ssrec_tf.training import Validation, make_optimizer, not_trained, train
 
 
 class Line(keras.Model):
@@ -157,3 +157,10 @@ def test_adamw_by_hand():
     expected = [3.0 - rate * 0.5 * 3.0 - rate, 4.0 - rate * 0.5 * 4.0 - rate]
     assert kernel.numpy() == pytest.approx(expected, rel=1e-4)
     assert bias.numpy() == pytest.approx([1.0])
+
+
+def test_no_training_leaves_what_a_training_leaves(tmp_path):
+    state = not_trained(tmp_path / "work")
+    assert (state.step, state.curve) == (0, [])
+    assert json.loads((tmp_path / "work" / "curve.json").read_text()) == []
+    assert (tmp_path / "work" / "tensorboard").is_dir()
