@@ -1,4 +1,4 @@
-"""`python -m pipeline run|status|show|compile CONFIG`."""
+"""`python -m pipeline run|status|show|compile CONFIG [--set KEY=VALUE] [--until NAME]`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="YAML of a run, say configs/movielens-100k.yaml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where artifacts lie")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the configuration, say train.item_text=words; may be repeated",
+    )
+    names = [component.name for component in components()]
+    parser.add_argument("--until", choices=names, help="the last component that run runs")
+    parser.add_argument(
         "output", type=Path, nargs="?", default=Path("pipeline.yaml"), help="of compile"
     )
     parser.add_argument(
@@ -38,10 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> None:
     """Run what is out of date, then say what came out and what to type next."""
-    config = load_config(parsed.config)
+    config = load_config(parsed.config, parsed.set)
     base = parsed.config.resolve().parent
+    wanted = components()
+    if parsed.until:
+        last = [component.name for component in wanted].index(parsed.until)
+        run(wanted[: last + 1], config, root=parsed.runs / config.name, base=base)
+        return
     try:
-        finished = run(components(), config, root=parsed.runs / config.name, base=base)
+        finished = run(wanted, config, root=parsed.runs / config.name, base=base)
     except GateError:
         evaluated = _published(parsed)["Evaluator"]
         if evaluated is not None:  # what was measured is of most use when it is not enough
@@ -62,7 +76,7 @@ def _run(parsed: argparse.Namespace) -> None:
 
 def _published(parsed: argparse.Namespace) -> dict[str, Artifact | None]:
     """Every component's current artifact; nothing for those that would be run."""
-    config: RunConfig = load_config(parsed.config)
+    config: RunConfig = load_config(parsed.config, parsed.set)
     found: dict[str, Artifact] = {}
     state: dict[str, Artifact | None] = {}
     for component in components():
@@ -94,6 +108,8 @@ def _show(parsed: argparse.Namespace) -> None:
 
 def _compile(parsed: argparse.Namespace) -> None:
     """Write the pipeline as Kubeflow's YAML (extra `kfp`)."""
+    if parsed.set or parsed.until:
+        raise ConfigError("compile takes no --set and no --until: write it into the configuration")
     try:
         from pipeline.kubeflow import ACCELERATORS, compile_pipeline
     except ModuleNotFoundError as error:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from ssrec_tf.config_data import check_data
-from ssrec_tf.config_io import build, read_yaml, show, to_plain
+from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
 
@@ -207,11 +207,12 @@ class RunConfig:
     serve: ServeConfig = field(default_factory=ServeConfig)
 
 
-def load_config(path: str | Path) -> RunConfig:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read and check the configuration of a run.
 
     Args:
         path: A YAML file; the fields of `RunConfig` are its keys.
+        overrides: "key.of.it=value" each, set after the file is read.
 
     Returns:
         The configuration. Paths in it are as written: relative to the file's folder.
@@ -221,7 +222,7 @@ def load_config(path: str | Path) -> RunConfig:
         ConfigError: It is not YAML; a key is unknown (the nearest known one is
             named) or missing; a value has the wrong type or is out of bounds.
     """
-    values = read_yaml(path)
+    values = override(read_yaml(path), overrides)
     try:
         return from_dict(values)
     except ConfigError as error:

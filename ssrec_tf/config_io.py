@@ -10,7 +10,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +66,38 @@ def read_yaml(path: str | Path) -> object:
         raise ConfigError(f"{path}: {place}{error.problem}: mend the YAML there") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}: mend the YAML") from error
+
+
+def override(values: object, assignments: Sequence[str]) -> object:
+    """Set keys of a document, without changing it.
+
+    Args:
+        values: what `read_yaml` gave.
+        assignments: "key.of.it=value" each; the value is YAML.
+
+    Raises:
+        ConfigError: there is no "=", the value is no YAML, or a key on the way holds no keys.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {assignment}: give it as key=value, say train.width=32")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment}: the value is no YAML") from error
+        values = _with(values, key.strip().split("."), value, assignment)
+    return values
+
+
+def _with(values: object, keys: Sequence[str], value: object, assignment: str) -> object:
+    if not keys:
+        return value
+    if values is not None and not isinstance(values, Mapping):
+        raise ConfigError(f"--set {assignment}: what stands before .{keys[0]} holds no keys")
+    inner = dict(values or {})
+    inner[keys[0]] = _with(inner.get(keys[0]), keys[1:], value, assignment)
+    return inner
 
 
 def build(cls: type[T], value: object, *, key: str = "") -> T:

@@ -50,6 +50,20 @@ def test_run_ends_with_the_table_the_report_and_the_next_command(
     assert [each["component"] for each in shown] == [each.name for each in components()]
 
 
+def test_a_key_is_set_and_a_run_ends_early(small_run, runs, monkeypatch, capsys):
+    monkeypatch.setattr(command, "components", fake_components(blessed=True))
+    assert command.main(["run", str(small_run), *runs, "--until", "Trainer"]) == 0
+    assert command.main(["status", str(small_run), *runs]) == 0
+    assert capsys.readouterr().out.count("up to date") == 6
+    change = ["--set", "train.width=32"]
+    assert command.main(["status", str(small_run), *runs, *change]) == 0
+    assert capsys.readouterr().out.count("up to date") == 5  # the Trainer and what follows
+    assert command.main(["run", str(small_run), *runs, "--set", "train.widht=32"]) == 2
+    assert "unknown key train.widht" in capsys.readouterr().err
+    assert command.main(["compile", str(small_run), *change]) == 2
+    assert "compile takes no --set" in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_blessed_shows_its_figures_and_returns_1(
     small_run, runs, monkeypatch, capsys
 ):

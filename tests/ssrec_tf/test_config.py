@@ -203,3 +203,29 @@ def test_byte_order_mark_and_merge_keys_are_read(tmp_path):
         "pretrain: {loop: &loop {steps: 3}}\ntrain: {loop: {<<: *loop, seed: 1}}\n",
     )
     assert load_config(path).train.loop == LoopConfig(steps=3, seed=1)
+
+
+def test_keys_are_set_over_the_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: x\ndata: {dataset: movielens-100k}\ntrain: {width: 16}\n")
+    changed = load_config(path, ["train.width=32", "train.loop.steps=5", "split.kind=time"])
+    assert (changed.train.width, changed.train.loop.steps, changed.split.kind) == (32, 5, "time")
+    assert load_config(path).train.width == 16
+    assert load_config(path, ["text.stop_words=[a, the]"]).text.stop_words == ("a", "the")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.width", "--set train.width: give it as key=value"),
+        ("train.width=[", "the value is no YAML"),
+        ("name.first=x", "what stands before .first holds no keys"),
+        ("train.width=wide", "train.width is 'wide'"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, assignment, message):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: x\ndata: {dataset: movielens-100k}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, [assignment])
+    assert message in str(caught.value)
