@@ -59,6 +59,7 @@ def trainer(context: Context) -> None:
     examples = context.inputs["Transform"] / "examples"
     state = learning.fit(model, examples, past_only=split.past_only, workdir=context.work)
     weights.save(model, context.output / "model.npz")
+    print(f"    best validation loss {state.best:.4f} at step {state.best_step}")
     _keep_logs(context)
     card = {
         "name": config.name,
