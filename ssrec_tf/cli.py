@@ -51,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("config", type=Path, help="YAML of a run")
     data.add_argument("--rejects", type=Path, help="where rejected rows are written")
     data.set_defaults(command=_data)
+    compare = commands.add_parser("bench", help="models side by side on one split")
+    compare.add_argument("config", type=Path, help="YAML of a run")
+    compare.add_argument("--models", default="ssrec_tf,bias", help="names, with commas between")
+    compare.add_argument("--part", choices=["valid", "test"], default="valid")
+    compare.add_argument("--seeds", type=int, default=1, help="trainings of this project's model")
+    compare.add_argument("--against", help="a model to subtract, in pairs of resamples")
+    compare.add_argument("--out", type=Path, default=Path("bench"), help="where all of it lies")
+    compare.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    compare.set_defaults(command=_bench)
     for name, help_text in (
         ("score", "score item texts for a behaviour"),
         ("recommend", "recommend from the catalogue for a behaviour"),
@@ -78,6 +87,28 @@ def _data(parsed: argparse.Namespace) -> None:
     print(f"{len(tables.items):,} items; attributes: {', '.join(tables.items.columns) or 'none'}")
     sizes = ", ".join(f"{n} {len(getattr(split, n)):,}" for n in ("train", "valid", "test"))
     print(f"split {split.kind} {split.digest[:16]}: {sizes}")
+
+
+def _bench(parsed: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    from ssrec_tf.bench import bench, differences, spread
+    from ssrec_tf.config import load_config
+
+    config = load_config(parsed.config, parsed.set)
+    folder = parsed.out / config.name / parsed.part
+    first = config.train.loop.seed
+    report = bench(
+        config,
+        base=parsed.config.resolve().parent,
+        folder=folder,
+        models=parsed.models.split(","),
+        part=parsed.part,
+        seeds=range(first, first + parsed.seeds),
+    )
+    print(report.table())
+    for line in spread(report) + (differences(report, parsed.against) if parsed.against else []):
+        print(line)
+    print(f"\nreport: {folder / 'report.html'}")
 
 
 def _behaviour(parsed: argparse.Namespace) -> str:

@@ -1,0 +1,107 @@
+"""The bench: what it keeps, that a second call fits nothing, and its figures by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ssrec_tf import bench
+from ssrec_tf.config import from_dict
+from ssrec_tf.datasets import load_data
+from ssrec_tf.errors import ConfigError
+from ssrec_tf.splits import make_split
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A log in which comedy is loved by even users and horror by odd ones."""
+    folder = tmp_path_factory.mktemp("bench")
+    rng = np.random.default_rng(0)
+    rows = ["user,item,rating,at"]
+    for user in range(40):
+        for item in rng.permutation(24)[:14]:
+            liked = user % 2 == item % 2
+            rating = rng.integers(4, 6) if liked else rng.integers(1, 3)
+            rows.append(f"u{user},i{item},{rating},{len(rows)}")
+    (folder / "log.csv").write_text("\n".join(rows))
+    films = [f"i{item},film {item},{['comedy', 'horror'][item % 2]}" for item in range(24)]
+    (folder / "items.csv").write_text("\n".join(["item,title,genre", *films]))
+    loop = {"steps": 20, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 10}
+    columns = {name: name for name in ("user", "item", "rating")}
+    config = from_dict(
+        {
+            "name": "toy",
+            "data": {
+                "interactions": {"path": "log.csv", "columns": {**columns, "time": "at"}},
+                "items": [
+                    {"path": "items.csv", "columns": {n: n for n in ("item", "title", "genre")}}
+                ],
+                "rating_scale": [1, 5],
+                "click_threshold": 4,
+            },
+            "text": {"item_template": "{title}. {genre}", "vocabulary_size": 200},
+            "pretrain": {"loop": {**loop, "steps": 2}, "sequence_length": 32},
+            "train": {"loop": loop, "max_history": 16, "max_targets": 8, "width": 16},
+            "evaluate": {"bootstrap": 50},
+        }
+    )
+    return config, folder
+
+
+def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path):
+    config, base = run
+    said = []
+
+    def measure(part="valid"):
+        return bench.bench(
+            config,
+            base=base,
+            folder=tmp_path,
+            models=["item_mean", "bias", "ease"],
+            part=part,
+            tell=said.append,
+        )
+
+    report = measure()
+    assert said == ["fit item_mean", "fit bias", "fit ease"]
+    tables = load_data(config.data, base=base)
+    split = make_split(tables, config.split)
+    log = tables.interactions
+    means = log.loc[split.train].groupby("item")["rating"].mean()
+    truth = log.loc[split.valid]
+    error = truth["rating"] - truth["item"].map(means)
+    assert report.figure("item_mean", "rmse").value == pytest.approx(
+        np.sqrt((error**2).mean()), abs=0.02
+    )  # the baseline may shrink its means
+    assert json.loads((tmp_path / "report.json").read_text())["protocol"]["part"] == "valid"
+    assert (tmp_path / "table.txt").read_text() == report.table() + "\n"
+    said.clear()
+    again = measure()
+    assert said == []
+    assert again.table() == report.table()
+    measure("test")  # another part is another measurement
+    assert len(said) == 3
+    lines = bench.differences(report, "item_mean")
+    assert any(line.startswith("bias - item_mean  rmse ") for line in lines)
+
+
+def test_this_projects_model_is_trained_for_every_seed(run, tmp_path):
+    config, base = run
+    report = bench.bench(
+        config, base=base, folder=tmp_path, models=["ssrec_tf", "bias"], seeds=(1, 2),
+        tell=lambda line: None,
+    )  # fmt: skip
+    assert list(report.models) == ["ssrec_tf/1", "ssrec_tf/2", "bias"]
+    values = [report.figure(f"ssrec_tf/{seed}", "rmse").value for seed in (1, 2)]
+    assert values[0] != values[1]
+    (line,) = [line for line in bench.spread(report) if " rmse " in line]
+    assert line == (
+        f"ssrec_tf  rmse {np.mean(values):.4f} ± {abs(values[0] - values[1]) / 2**0.5:.4f} "
+        "over 2 seeds"
+    )
+
+
+def test_an_unknown_model_is_named(run, tmp_path):
+    config, base = run
+    with pytest.raises(ConfigError, match="no model 'svm': give some of ssrec_tf, global_mean"):
+        bench.bench(config, base=base, folder=tmp_path, models=["svm"])
