@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.recommenders import Behaviour, PairScores, Recommender, TwoLevel
-from ssrec_tf.recommenders.reading import Items, ItemTexts, Reading
+from ssrec_tf.recommenders.reading import Items, ItemTexts
 from ssrec_tf.rendering import parse_behaviour
 from ssrec_tf.retrieval_index import brute_force, top_unseen
 from ssrec_tf.tokenization import WordPieceTokenizer
@@ -201,8 +201,8 @@ class ServingGraph(tf.Module):
     ) -> PairScores:
         model = self._hidden()
         if isinstance(model, TwoLevel):
-            reading: Reading = model.read(behaviour, self._vectors(events))
-            scores: PairScores = model.score(reading, self._vectors(candidates))
+            reading = model.read(behaviour, self._vectors(events))
+            scores = model.score(reading, self._vectors(candidates))
         else:
             scores = model(behaviour, candidates.refs, candidates.tokens)
         return scores
