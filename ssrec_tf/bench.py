@@ -105,6 +105,10 @@ def differences(report: Report, against: str) -> list[str]:
     Raises:
         ConfigError: `against` is not in the report.
     """
+    if against not in report.models:
+        raise ConfigError(
+            f"no model {against!r} to subtract: give one of {', '.join(report.models)}"
+        )
     lines = []
     for model in report.models:
         for metric in report.main_metrics():

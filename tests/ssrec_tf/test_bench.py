@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
-from ssrec_tf import bench
-from ssrec_tf.config import from_dict
+from ssrec_tf import bench, cli
+from ssrec_tf.config import from_dict, to_dict
 from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.splits import make_split
@@ -105,3 +106,17 @@ def test_an_unknown_model_is_named(run, tmp_path):
     config, base = run
     with pytest.raises(ConfigError, match="no model 'svm': give some of ssrec_tf, global_mean"):
         bench.bench(config, base=base, folder=tmp_path, models=["svm"])
+
+
+def test_the_command_prints_table_and_differences(run, tmp_path, capsys):
+    config, base = run
+    path = base / "toy.yaml"
+    path.write_text(yaml.safe_dump(to_dict(config)))
+    command = ["bench", str(path), "--models", "item_mean,bias", "--out", str(tmp_path)]
+    assert cli.main([*command, "--against", "bias"]) == 0
+    said = capsys.readouterr().out
+    assert "item_mean - bias  rmse +" in said
+    assert (tmp_path / "toy" / "valid" / "report.html").exists()
+    assert cli.main([*command, "--against", "svd"]) == 2
+    assert cli.main(["bench", str(path), "--models", "nothing"]) == 2
+    assert "no model 'nothing'" in capsys.readouterr().err
