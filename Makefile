@@ -47,7 +47,7 @@ status show: $(RUN_STAMP)
 	@$(PY) -m pipeline $@ $(CONFIG)
 
 test: $(DEV_STAMP)
-	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --cov --cov-report=term:skip-covered
 
 lint: $(DEV_STAMP)
 	@$(BIN)ruff check .
