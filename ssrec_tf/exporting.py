@@ -100,7 +100,7 @@ def with_odd_pairs(
     """Put pairs that no log holds before the given ones, for `check_scores`.
 
     They are empty, huge, of many scripts, or name items that no catalogue has. What is
-    expected of them, the Keras model says, called eagerly.
+    expected of them, the Keras model says before it is saved.
     """
     odd = [
         pair
@@ -112,7 +112,7 @@ def with_odd_pairs(
         )
     ]
     odd_behaviours, odd_items = [list(side) for side in zip(*odd, strict=True)]
-    scores = graph.score(tf.constant(odd_behaviours), tf.constant(odd_items))
+    scores = tf.function(graph.score)(tf.constant(odd_behaviours), tf.constant(odd_items))
     joined = {
         name: np.concatenate([scores[name].numpy(), values]) for name, values in expected.items()
     }
