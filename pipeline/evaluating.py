@@ -98,15 +98,10 @@ def _scores(
     users: np.ndarray,
 ) -> Scores:
     from ssrec_tf import learning
-    from ssrec_tf.recommenders import TwoLevel
-    from ssrec_tf.scoring import rank_part, score_part
+    from ssrec_tf.scoring import score_and_rank
 
     sizes = learning.batch_config(config.train, past_only=split.past_only)
-    scores = score_part(model, examples, "test", sizes, split.test)
-    if not isinstance(model, TwoLevel):
-        return scores
-    ranking = rank_part(model, examples, "test", sizes, tables, split, users)
-    return replace(scores, ranking=ranking)
+    return score_and_rank(model, examples, "test", sizes, tables, split, users)
 
 
 def _baseline_scores(tables: Tables, split: Split, users: np.ndarray) -> dict[str, Scores]:

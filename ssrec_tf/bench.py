@@ -22,9 +22,8 @@ from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Report, Scores, compare, evaluate, part_rows
 from ssrec_tf.examples import write_examples
 from ssrec_tf.personal_data import hide_in_tables
-from ssrec_tf.recommenders import TwoLevel
 from ssrec_tf.reporting import write_report
-from ssrec_tf.scoring import rank_part, score_part
+from ssrec_tf.scoring import score_and_rank
 from ssrec_tf.splits import Split, check_leakage, make_split
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
@@ -185,8 +184,4 @@ def _own(
     model = learning.make_recommender(encoder, text, LabelStatistics.of(tables, split.train), train)
     learning.fit(model, examples, workdir=work / "train", **ahead)
     sizes = learning.batch_config(train, **ahead)
-    scores = score_part(model, examples, part, sizes, part_rows(split, part))
-    if not isinstance(model, TwoLevel):
-        return scores
-    ranking = rank_part(model, examples, part, sizes, tables, split, users)
-    return replace(scores, ranking=ranking)
+    return score_and_rank(model, examples, part, sizes, tables, split, users)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from ssrec_tf.batching import BatchConfig, evaluation_batches
-from ssrec_tf.evaluation import Scores
+from ssrec_tf.evaluation import Scores, part_rows
 from ssrec_tf.recommenders import Recommender, TwoLevel
 from ssrec_tf.rendering import render_behaviour, render_event
 from ssrec_tf.splits import Split
@@ -94,6 +95,23 @@ def rank_part(
     columns = tables.items.index.get_indexer(pd.Index(seen["item"]))
     ranking[wanted.get_indexer(pd.Index(seen["user"])), columns] = -np.inf
     return ranking
+
+
+def score_and_rank(
+    model: Recommender,
+    examples: Path,
+    part: str,
+    config: BatchConfig,
+    tables: Tables,
+    split: Split,
+    users: np.ndarray,
+) -> Scores:
+    """Score a part's rows and, where the reading can, rank the catalogue: see `rank_part`."""
+    scores = score_part(model, examples, part, config, part_rows(split, part))
+    if not isinstance(model, TwoLevel):
+        return scores
+    ranking = rank_part(model, examples, part, config, tables, split, users)
+    return replace(scores, ranking=ranking)
 
 
 def render_pairs(

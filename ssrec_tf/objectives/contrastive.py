@@ -58,10 +58,7 @@ class NextText(keras.Model):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean cross-entropy of the next item among those of the batch.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
 
         Returns:
             Scalars: `loss`, and `accuracy` to look at.
@@ -111,10 +108,7 @@ class TwoViews(keras.Model):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean NT-Xent loss over both views of all behaviours of the batch.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
 
         Returns:
             Scalars: `loss`, and `accuracy` to look at.

@@ -41,10 +41,7 @@ class Filling(keras.Model):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean cross-entropy and accuracy over the hidden tokens of a batch.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
 
         Returns:
             Scalars: `loss`, and `<name>_accuracy`, `perplexity` to look at.

@@ -33,10 +33,7 @@ class MaskedItem(HiddenEventModel):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean loss over the hidden items of a batch: `loss`, and `accuracy` to look at.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
         """
         seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
         hidden = self.hidden(batch, seeds[0])

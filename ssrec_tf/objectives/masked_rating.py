@@ -42,10 +42,7 @@ class MaskedRating(HiddenEventModel):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean cross-entropy over the hidden ratings of a batch.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
 
         Returns:
             Scalars: `loss`, and to look at `accuracy` and `rmse`, the error of the

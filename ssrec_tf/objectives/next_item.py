@@ -87,10 +87,7 @@ class NextItem(keras.Model):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean loss over all next items of a batch: `loss`, and `accuracy` to look at.
 
-        Args:
-            batch: of `ssrec_tf.batching`.
-            seed: int64 [2], (run seed, step).
-            training: whether dropout is on.
+        See `training.Trainable`.
         """
         seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
         events = self.window.draw(batch, seeds[0])
