@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ssrec_tf.errors import SsrecError
+from ssrec_tf.errors import InputError, SsrecError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -37,6 +37,9 @@ def guarded(command: Callable[[], None]) -> int:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except Exception as error:  # a fault of ours: keep the trace, show a line
+        if "No space left on device" in str(error):  # TensorFlow's writers have errors of their own
+            print(f"error: the disk is full: free some space; {error}", file=sys.stderr)
+            return InputError.exit_code
         with tempfile.NamedTemporaryFile("w", prefix="ssrec-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         print(f"fault: {type(error).__name__}: {error}; trace in {log.name}", file=sys.stderr)

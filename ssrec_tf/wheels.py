@@ -33,7 +33,7 @@ def download(requirement: str) -> bytes:
                 )
             except subprocess.TimeoutExpired as error:
                 raise NetworkError(f"pip gave no answer in {_TIMEOUT} s") from error
-            bar.update()
+            bar.update(int(done.returncode == 0))
         wheels = sorted(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             lines = done.stderr.strip().splitlines() or ["no wheel"]

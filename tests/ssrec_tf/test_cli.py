@@ -112,3 +112,11 @@ def test_exit_codes(capsys):
     assert "error: too low" in err
     assert "fault: ValueError: odd; trace in" in err
     assert "Traceback" not in err
+
+
+def test_a_full_disk_met_by_tensorflow_is_no_fault_of_ours(capsys):
+    def command():
+        raise tf.errors.ResourceExhaustedError(None, None, "runs/x; No space left on device")
+
+    assert guarded(command) == 2
+    assert capsys.readouterr().err.startswith("error: the disk is full: free some space; ")
