@@ -66,7 +66,7 @@ def train_batches(
         )
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        records = _parsed(folder, "train").flat_map(
+        records = read_logs(folder, "train").flat_map(
             lambda log: tf.data.Dataset.from_tensors(log).repeat(_times_dealt(log, config))
         )
         # The epoch's number is part of the seed: a new order each time, the same on resume.
@@ -87,11 +87,12 @@ def train_batches(
 
 def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.Dataset:
     """Give every target of `part` ("valid" or "test") once, beside its train history."""
-    parsed = _parsed(folder, part).map(lambda log: _trim(log, config))
+    parsed = read_logs(folder, part).map(lambda log: _trim(log, config))
     return _padded(parsed, config, drop_remainder=False).prefetch(tf.data.AUTOTUNE)
 
 
-def _parsed(folder: Path, part: str) -> tf.data.Dataset:
+def read_logs(folder: Path, part: str) -> tf.data.Dataset:
+    """Records of a part as `write_examples` wrote them: of train one a user."""
     shards = sorted(str(path) for path in folder.glob(f"{part}-*.tfrecord"))
     records = tf.data.TFRecordDataset(shards)
     return records.map(
@@ -107,7 +108,7 @@ def _times_dealt(log: Batch, config: BatchConfig) -> tf.Tensor:
 
 
 def _draws(folder: Path, config: BatchConfig) -> int:
-    counts = _parsed(folder, "train").map(lambda log: _times_dealt(log, config))
+    counts = read_logs(folder, "train").map(lambda log: _times_dealt(log, config))
     return int(counts.reduce(tf.constant(0, tf.int64), lambda total, count: total + count))
 
 

@@ -143,12 +143,26 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
+class FactorConfig:
+    """The factorization of the two-level reading.
+
+    `precision`: of its weights' prior, in precisions of one rating's noise.
+    `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
+    """
+
+    width: int = 16
+    precision: float = 300.0
+    behaviour_width: int = 32
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Fine-tuning of the heads.
 
     `reading`: two_level or joint. `item_text`, of the two-level reading: what speaks for
     an item beside its id; encoder (its vector, frozen), words (their embeddings, learnt
-    from the labels, of those in `word_min_items` train items or more) or both.
+    from the labels, of those in `word_min_items` train items or more) or both. `pair_head`,
+    of the two-level reading: what scores a pair; neural, factorization or both.
     """
 
     reading: str = "two_level"
@@ -161,6 +175,8 @@ class TrainConfig:
     id_dropout: float = 0.2
     item_text: str = "encoder"
     word_min_items: int = 10
+    pair_head: str = "neural"
+    factors: FactorConfig = field(default_factory=FactorConfig)
     encoder_steps: int = 0
     joint_length: int = 128
     rating_weight: float = 1.0
@@ -258,6 +274,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "size": ("tiny", "mini", "small", "base"),
     "reading": ("two_level", "joint"),
     "item_text": ("encoder", "words", "both"),
+    "pair_head": ("neural", "factorization", "both"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
 _BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -278,6 +295,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),
         (0, inf),
     ),
+    **dict.fromkeys(("precision", "behaviour_width"), (0, inf)),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     "sequence_length": (8, 512),

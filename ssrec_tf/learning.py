@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
+from ssrec_tf.cooccurrence import vectors_of_train
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
@@ -142,6 +143,10 @@ def fit(
             _fit(model, examples, loop, past_only, workdir / "encoder", "train encoder")
         model.encoder.trainable = False
         model.store_items()
+        if model.items.factors is not None:
+            width = config.factors.behaviour_width
+            vectors = vectors_of_train(examples, len(model.text.item_tokens), width)
+            model.items.factors.store(vectors)
     state = _fit(model, examples, config.loop, past_only, workdir, "train heads")
     if isinstance(model, TwoLevel):
         item_projector(model, workdir / "tensorboard")

@@ -71,7 +71,7 @@ Observer = Callable[[int, tf.summary.SummaryWriter], None]
 def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
     """AdamW, linear warm-up then linear decay to nothing, clipped by global norm.
 
-    Biases, layer normalisations and scalars are not decayed.
+    Biases, layer normalisations, scalars and what has a prior of its own are not decayed.
 
     References:
         Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -87,7 +87,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         use_ema=config.average > 0,
         ema_momentum=config.average,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "scale"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "scale", "factor_"])
     return optimizer
 
 

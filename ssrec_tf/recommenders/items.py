@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ssrec_tf.config import TrainConfig
 from ssrec_tf.recommenders.base import dense, normal
+from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Items, ItemTexts
 from ssrec_tf.text_table import TextTable
 
@@ -44,6 +45,9 @@ class ItemVectors(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(config.dropout)
         self._add_ids(len(text.item_tokens))
         self._add_texts(len(text.item_tokens), encoder_width)
+        self.factors = None
+        if config.pair_head != "neural":
+            self.factors = Factors(text, self._common_words(), config.factors)
 
     def _add_ids(self, count: int) -> None:
         width = self.config.width
@@ -88,15 +92,15 @@ class ItemVectors(keras.layers.Layer):
             self.word_level = self.add_weight(
                 shape=(words,), initializer="zeros", name="word_level"
             )
-            self._common = tf.cast(self._common_words(words), tf.float32)  # [words]
+            self._common = tf.cast(self._common_words(), tf.float32)  # [words]
         self.item_norm = keras.layers.LayerNormalization(name="item_norm")
         self.item_norm.build((None, width))
         self.next_item = dense(width, use_bias=False, name="next_item")
         self.next_item.build((None, width))
 
-    def _common_words(self, words: int) -> np.ndarray:
+    def _common_words(self) -> np.ndarray:
         """Words of enough train items; a rarer one would be an id by another name."""
-        items = np.zeros(words, np.int64)
+        items = np.zeros(len(self.text.vocabulary.words), np.int64)
         for tokens in self.text.item_tokens[self.text.known_items]:
             items[np.unique(tokens)] += 1
         return items >= self.config.word_min_items
@@ -145,7 +149,10 @@ class ItemVectors(keras.layers.Layer):
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
         directions = tf.math.l2_normalize(vectors, axis=-1)
-        return Items(states, level, self.next_item(shared) + next_ids, directions)
+        factors = tf.zeros_like(directions[..., :0])
+        if self.factors is not None:
+            factors = self.factors.read(refs, texts.words, speaks)
+        return Items(states, level, self.next_item(shared) + next_ids, directions, factors)
 
     def _read_texts(
         self, vectors: tf.Tensor, words: tf.Tensor, training: bool

@@ -24,12 +24,14 @@ class Items(NamedTuple):
         level: float32 [...], rating above the mean, in deviations of the ratings.
         next_states: float32 [..., width], for the next item.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
+        factors: float32 [..., n], of `Factors.read`; n is 0 where there are none.
     """
 
     states: tf.Tensor
     level: tf.Tensor
     next_states: tf.Tensor
     directions: tf.Tensor
+    factors: tf.Tensor
 
 
 class Reading(NamedTuple):
@@ -45,6 +47,7 @@ class Reading(NamedTuple):
         bias: float32 [batch], the user's mean above the items' biases.
         facts: float32 [batch, 3], bias, log count and spread.
         query: float32 [batch, width], for the next item.
+        weights: float32 [batch, n], of `Factors.posterior`; n is 0 where there are none.
     """
 
     keys: tf.Tensor
@@ -56,6 +59,7 @@ class Reading(NamedTuple):
     bias: tf.Tensor
     facts: tf.Tensor
     query: tf.Tensor
+    weights: tf.Tensor
 
 
 def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -62,7 +62,7 @@ class TwoLevel(Recommender):
     def _build_dense(self, width: int) -> None:
         """Name, then build, each dense layer with its input width."""
         encoded, zeros = self.encoder.width, "zeros"
-        feature_width = 5 * width + HEADS + 6
+        feature_width = 5 * width + HEADS + 6 + (self.items.factors is not None)
         plan = {
             "user_projection": (dense(width), encoded),
             "user_bias": (dense(1, kernel_initializer=zeros), encoded),
@@ -135,7 +135,18 @@ class TwoLevel(Recommender):
             bias=bias,
             facts=facts,
             query=self._next_query(history.next_states, mask),
+            weights=self._weights(behaviour, history),
         )
+
+    def _weights(self, behaviour: Behaviour, history: Items) -> tf.Tensor:
+        """The user's factors: float32 [batch, n]."""
+        if self.items.factors is None:
+            return history.factors[:, 0, :0]  # [batch, 0]
+        stars = (behaviour.ratings - self.statistics.mean) / self.statistics.deviation
+        found: tf.Tensor = self.items.factors.posterior(
+            history.factors, stars, behaviour.mask, behaviour.user
+        )
+        return found
 
     def _standardized(self, ratings: tf.Tensor) -> tf.Tensor:
         zero = tf.where(tf.math.is_nan(ratings), self.statistics.mean, ratings)
@@ -169,6 +180,22 @@ class TwoLevel(Recommender):
 
     def score(self, reading: Reading, candidates: Items, training: bool = False) -> PairScores:
         """Score candidates [batch, targets] against behaviours read once."""
+        level, click = tf.constant(0.0), tf.constant(0.0)
+        if self.items.factors is not None:
+            level = self.items.factors.score(reading.weights, candidates.factors)
+        if self.config.pair_head != "factorization":
+            level, click = self._neural(reading, candidates, level, training)
+        rating = self.statistics.mean + self.statistics.deviation * level
+        click += tf.nn.softplus(self.click_slope) * level + self.logit_of_share()
+        return PairScores(rating, click)
+
+    def _neural(
+        self, reading: Reading, candidates: Items, level: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Level of the rating, and what a click has beyond it: float32 [batch, targets].
+
+        `level` is what the factorization says, which is then set right; or 0.
+        """
         states = candidates.states
         attended, above = attend(reading, self.attention_query(states))
         user = reading.user[:, None, :]  # [batch, 1, width]
@@ -192,16 +219,15 @@ class TwoLevel(Recommender):
                 alike[..., None],
                 candidates.level[..., None],
                 tf.repeat(reading.facts[:, None, :], targets, axis=1),
+                *([] if self.items.factors is None else [level[..., None]]),
             ],
             axis=-1,
         )
         hidden = self.hidden_1(self.dropout(features, training=training))
         out = self.output_layer(self.hidden_2(self.dropout(hidden, training=training)))
-        level = candidates.level + reading.bias[:, None] + factor + out[..., 0]
-        level += self.alike_weight * alike
-        rating = self.statistics.mean + self.statistics.deviation * level
-        click = tf.nn.softplus(self.click_slope) * level + self.logit_of_share() + out[..., 1]
-        return PairScores(rating, click)
+        if self.items.factors is None:
+            level = candidates.level + reading.bias[:, None] + factor
+        return level + self.alike_weight * alike + out[..., 0], out[..., 1]
 
     # Batches
 
@@ -214,6 +240,10 @@ class TwoLevel(Recommender):
         if self.config.next_item_weight > 0:
             losses["next_item_loss"] = self._next_item_loss(reading, batch, keep)
             losses["loss"] += self.config.next_item_weight * losses["next_item_loss"]
+        if self.items.factors is not None and training:
+            rows = max(1, int(self.text.item_counts.sum()))
+            losses["prior_loss"] = self.items.factors.prior_loss() / rows
+            losses["loss"] += self.config.rating_weight * losses["prior_loss"]
         return losses
 
     def scores_of(self, batch: Batch) -> PairScores:
