@@ -21,10 +21,11 @@ from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Report, Scores, compare, evaluate, part_rows
 from ssrec_tf.examples import write_examples
+from ssrec_tf.leakage import check_leakage
 from ssrec_tf.personal_data import hide_in_tables
 from ssrec_tf.reporting import write_report
 from ssrec_tf.scoring import score_and_rank
-from ssrec_tf.splits import Split, check_leakage, make_split
+from ssrec_tf.splits import Split, make_split
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
