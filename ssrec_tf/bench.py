@@ -19,12 +19,12 @@ from ssrec_tf import baselines, learning, storage
 from ssrec_tf.config import RunConfig, to_dict
 from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
-from ssrec_tf.evaluation import Report, Scores, compare, evaluate, part_rows
+from ssrec_tf.evaluation import Report, Scores, compare, evaluate
 from ssrec_tf.examples import write_examples
 from ssrec_tf.leakage import check_leakage
 from ssrec_tf.personal_data import hide_in_tables
 from ssrec_tf.reporting import write_report
-from ssrec_tf.scoring import score_and_rank
+from ssrec_tf.scoring import ranked_users, score_and_rank, score_baseline
 from ssrec_tf.splits import Split, make_split
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
@@ -74,7 +74,7 @@ def bench(
     check_leakage(tables, split)
     if config.text.mask_personal_data:
         tables = hide_in_tables(tables)
-    users = np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+    users = ranked_users(tables, split, part)
     scores: dict[str, Scores] = {}
     for name in models:
         for seed in seeds if name == OWN else (0,):
@@ -155,13 +155,7 @@ def _kept(folder: Path) -> Scores:
 
 def _baseline(name: str, tables: Tables, split: Split, part: str, users: np.ndarray) -> Scores:
     kinds = {kind.name: kind for kind in baselines.BASELINES} | dict(baselines.EXTENDED)
-    model = kinds[name]()
-    if model.needs_rating and "rating" not in tables.interactions:
-        raise ConfigError(f"{name} needs ratings, {tables.name} has none")
-    model.fit(tables, split)
-    rows = tables.interactions.loc[part_rows(split, part)]
-    pairs = model.scores(rows["user"].to_numpy(), rows["item"].to_numpy())
-    return replace(pairs, ranking=model.rank(users))
+    return score_baseline(kinds[name](), tables, split, part, users)
 
 
 def _own(

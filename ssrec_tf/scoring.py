@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from ssrec_tf.baselines import Baseline
 from ssrec_tf.batching import BatchConfig, evaluation_batches
+from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Scores, part_rows
 from ssrec_tf.recommenders import Recommender, TwoLevel
 from ssrec_tf.rendering import render_behaviour, render_event
@@ -128,6 +130,25 @@ def score_and_rank(
         return scores
     ranking = rank_part(model, examples, part, config, tables, split, users)
     return replace(scores, ranking=ranking)
+
+
+def ranked_users(tables: Tables, split: Split, part: str) -> np.ndarray:
+    """Users of a part, sorted, for whom the catalogue is ranked: str [users]."""
+    return np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+
+
+def score_baseline(
+    model: Baseline, tables: Tables, split: Split, part: str, users: np.ndarray
+) -> Scores:
+    """Fit a baseline, score a part's rows and rank the catalogue for `users`.
+
+    Raises:
+        ConfigError: it needs ratings and the log has none, or another kind of split.
+    """
+    if model.needs_rating and "rating" not in tables.interactions:
+        raise ConfigError(f"{model.name} needs ratings, {tables.name} has none")
+    model.fit(tables, split)
+    return replace(model.row_scores(part_rows(split, part)), ranking=model.rank(users))
 
 
 def render_pairs(
