@@ -107,7 +107,7 @@ def write_examples(
         infos["train"] = _write_part(staged / "train", _train_records(known), shards, 0)
         for part, rows in (("valid", split.valid), ("test", split.test)):
             if split.streaming:
-                records = _streaming_records(tables, rows)
+                records = _streaming_records(tables, split, rows)
             else:
                 records = _target_records(known, _logs(tables, rows), split, most)
             infos[part] = _write_part(staged / part, records, shards, most)
@@ -165,11 +165,12 @@ def _target_records(
             yield _serialize(history[-MAX_LOG:], log[start : start + max_targets])
 
 
-def _streaming_records(tables: Tables, rows: np.ndarray) -> Iterator[bytes]:
-    """Each of `rows` alone, beside all rows of its user before it."""
-    users = tables.interactions.loc[rows, "user"].unique()
-    log = tables.interactions
-    for whole in _logs(tables, np.flatnonzero(log["user"].isin(users))).values():
+def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterator[bytes]:
+    """Each of `rows` alone, beside all rows of its user before it that are in a part."""
+    every = np.concatenate([split.train, split.valid, split.test])
+    users = tables.interactions["user"].iloc[every]
+    read = np.sort(every[users.isin(tables.interactions["user"].iloc[rows].unique()).to_numpy()])
+    for whole in _logs(tables, read).values():
         for place in np.flatnonzero(np.isin(whole.rows, rows)):
             history, target = whole[max(0, place - MAX_LOG) : place], whole[place : place + 1]
             check_history(history, target, past_only=True)

@@ -42,6 +42,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     needs_rating: ClassVar[bool] = True
+    streaming: ClassVar[bool] = False  # whether it is fitted on streaming splits alone
     _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
 
     def fit(self, tables: Tables, split: Split) -> None:

@@ -36,6 +36,7 @@ class RunningBias(Baseline):
     """
 
     name = "running_bias"
+    streaming = True
 
     def __init__(self) -> None:
         """Make an unfitted baseline."""
@@ -85,7 +86,8 @@ class RunningBias(Baseline):
         return scores
 
     def _row_score(self, rows: np.ndarray) -> np.ndarray:
-        return self._scores[rows]
+        found: np.ndarray = self._scores[rows]
+        return found
 
     def _raw(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         found: np.ndarray = self._mean + self._user_bias[user] + self._item_bias[item]
