@@ -17,6 +17,7 @@ from ssrec_tf.bench import bench, code_digest
 from ssrec_tf.bench_results import (
     Result,
     difference,
+    drawn_metric,
     main_metrics,
     markdown_table,
     records,
@@ -67,15 +68,22 @@ def bench_splits(
     models: Sequence[str],
     part: str,
     seeds: Sequence[int],
+    against: str | None = None,
     tell: Callable[[str], None] = print,
 ) -> dict[str, Result]:
     """Bench every split in a folder of its own; see `bench`.
 
     A model that streams is left out of the splits that do not.
 
+    Raises:
+        ConfigError: as in `bench`, or `against`, with which the page compares, is none of
+            the models; before anything is fitted.
+
     Returns:
         The results by split, in the order of `configs`; several seeds averaged.
     """
+    if against is not None and against not in models:
+        raise ConfigError(f"--against {against}: give one of {', '.join(models)}")
     streaming = {name for name, kind in baselines.EXTENDED.items() if kind.streaming}
     results = {}
     for kind, (config, base) in configs.items():
@@ -106,19 +114,12 @@ def write_page(
         against: The model that the others are compared with; None for no comparison.
 
     Raises:
-        ConfigError: `against` is a model of no split.
         StorageError: A file cannot be written.
     """
-    if against is not None and not any(against in r.report.models for r in results.values()):
-        known = dict.fromkeys(name for r in results.values() for name in r.report.models)
-        raise ConfigError(f"--against {against}: give one of {', '.join(known)}")
     assets = path.with_suffix("")
     sections = []
     for kind, result in results.items():
-        metric = next(
-            (m for start in _DRAWN for m in main_metrics(result) if m.startswith(start)), ""
-        )
-        picture = ""
+        metric, picture = drawn_metric(result), ""
         if metric and (chart := _chart(result, metric, against)):
             storage.atomic_write_text(assets / f"{kind}.svg", chart)
             picture = f"![{metric} by model]({assets.name}/{kind}.svg)"

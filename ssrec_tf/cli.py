@@ -148,6 +148,7 @@ def _bench_splits(parsed: argparse.Namespace) -> None:
         models=parsed.models.split(","),
         part=parsed.part,
         seeds=range(first, first + parsed.seeds),
+        against=parsed.against,
     )
     command = shlex.join(["ssrec", *parsed.words])
     for path in filter(None, (folder / "benchmarks.md", parsed.page)):
