@@ -53,7 +53,8 @@ def write_ablation(folder: Path, reports: Mapping[Group, Report], *, command: st
         for (kind, control, share), result in results.items()
         for row in records(result, NONE)
     ]
-    csv = pd.DataFrame(rows).drop(columns="seconds").to_csv(index=False, float_format="%.6f")
+    frame = pd.DataFrame(rows).drop(columns="seconds").rename(columns={"model": "objective"})
+    csv = frame.to_csv(index=False, float_format="%.6f")
     storage.atomic_write_text(folder / "figures.csv", csv)
     path = folder / "ablation.md"
     storage.atomic_write_text(path, "\n\n".join(part for part in parts if part) + "\n")

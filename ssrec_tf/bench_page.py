@@ -151,7 +151,8 @@ def _head(results: Mapping[str, Result], command: str) -> str:
             "",
             "± is the standard deviation over seeds of training; in brackets stand 95 % intervals "
             "over resamples of users. Differences are paired: both models on the same resamples, "
-            "several seeds averaged. Seconds are wall-clock, of fitting and scoring once, on the "
+            "several seeds averaged; bold is the best, or what is surely better. "
+            "Seconds are wall-clock, of fitting and scoring once, on the "
             "machine that wrote this.",
         ]
     )
@@ -168,7 +169,8 @@ def _section(kind: str, result: Result, against: str | None, picture: str) -> st
         f"## {kind}",
         f"{card.rows:,} rows; split sha256 {card.split_digest[:16]}, seed {card.split_seed}. "
         f"Histories: {card.histories}. Ranked: {card.ranked_users:,} users; candidates: "
-        f"{card.candidates}.",
+        f"{card.candidates}."
+        + (" A model that keeps no history scores as on time." if kind == STREAMING else ""),
         markdown_table(rows),
         picture,
     ]
