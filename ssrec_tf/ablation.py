@@ -35,17 +35,14 @@ from typing import Any
 import numpy as np
 
 from ssrec_tf import learning
-from ssrec_tf.bench import code_digest, data_digest, read_scores, write_scores
+from ssrec_tf.bench import code_digest, data_digest, read_and_split, read_scores, write_scores
 from ssrec_tf.config import LoopConfig, RunConfig, to_dict
 from ssrec_tf.config_objectives import OBJECTIVES
-from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Report, Scores, evaluate
 from ssrec_tf.examples import write_examples
-from ssrec_tf.leakage import check_leakage
-from ssrec_tf.personal_data import hide_in_tables
 from ssrec_tf.scoring import ranked_users, score_and_rank
-from ssrec_tf.splits import Split, event_order, make_split
+from ssrec_tf.splits import Split, event_order
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
@@ -53,6 +50,9 @@ from ssrec_tf.text_table import TextTable
 NONE = "none"
 MIXED = "mixed"
 PLAIN = "plain"
+
+
+Group = tuple[str, str, float]  # split, control, share
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,10 @@ class Cell:
     control: str
     seed: int
 
-
-Group = tuple[str, str, float]  # split, control, share: cells under one report
+    @property
+    def group(self) -> Group:
+        """The cells this one stands beside in a report."""
+        return self.split, self.control, self.share
 
 
 def scrambled_titles(tables: Tables, rows: np.ndarray, seed: int) -> Tables:
@@ -169,33 +171,27 @@ def ablate(
         A report for each split, control and share, of models `objective/seed`; all of one
         split have one protocol card, for the rows measured are the same.
     """
-    tables = load_data(config.data, base=base)
-    data = data_digest(tables)
     reports: dict[Group, Report] = {}
     for kind in dict.fromkeys(cell.split for cell in cells):
         chosen = replace(config.split, kind=kind)
-        split = make_split(tables, chosen)
-        check_leakage(tables, split)
-        shown = hide_in_tables(tables) if config.text.mask_personal_data else tables
-        users = ranked_users(shown, split, part)
-        own = [cell for cell in cells if cell.split == kind]
-        for group in dict.fromkeys((c.split, c.control, c.share) for c in own):
+        tables, split = read_and_split(replace(config, split=chosen), base=base)
+        data, users = data_digest(tables), ranked_users(tables, split, part)
+        # Group by group: a ranking is users times items, and there may be hundreds of cells.
+        for group in dict.fromkeys(cell.group for cell in cells if cell.split == kind):
             scores: dict[str, Scores] = {}
-            for cell in own:
-                if (cell.split, cell.control, cell.share) != group:
-                    continue
+            for cell in [cell for cell in cells if cell.group == group]:
                 key = _key(config, data, split, part, cell)
                 place = folder / "scores" / key
                 if not (place / "scores.npz").exists():
                     tell(f"train {_name(cell)}")
                     work = folder / "work" / key
                     begun = time.monotonic()
-                    found = run_cell(config, cell, shown, split, part, users, work)
+                    found = run_cell(config, cell, tables, split, part, users, work)
                     write_scores(place, found, time.monotonic() - begun)
                     shutil.rmtree(work)  # checkpoints of hundreds of cells would fill a disk
                 scores[f"{cell.objective}/{cell.seed}"] = read_scores(place)[0]
             reports[group] = evaluate(
-                shown, split, part, scores, config.evaluate,
+                tables, split, part, scores, config.evaluate,
                 ranking_users=users, split_seed=chosen.seed,
             )  # fmt: skip
     return reports

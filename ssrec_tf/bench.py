@@ -74,11 +74,7 @@ def bench(
     for name in models:
         if name not in known_models():
             raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
-    tables = load_data(config.data, base=base)
-    split = make_split(tables, config.split)
-    check_leakage(tables, split)
-    if config.text.mask_personal_data:
-        tables = hide_in_tables(tables)
+    tables, split = read_and_split(config, base=base)
     users = ranked_users(tables, split, part)
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
@@ -105,6 +101,14 @@ def bench(
     storage.atomic_write_text(folder / "table.txt", report.table() + "\n")
     storage.atomic_write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
     return report
+
+
+def read_and_split(config: RunConfig, *, base: Path) -> tuple[Tables, Split]:
+    """Read a run's data and split it, as the pipeline's ExampleGen does."""
+    tables = load_data(config.data, base=base)
+    split = make_split(tables, config.split)
+    check_leakage(tables, split)
+    return (hide_in_tables(tables) if config.text.mask_personal_data else tables), split
 
 
 def differences(report: Report, against: str) -> list[str]:
