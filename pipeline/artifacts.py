@@ -42,7 +42,7 @@ def fingerprint(component: str, inputs: Mapping[str, Artifact], settings: Any, c
         component: its name.
         inputs: artifacts by name; their content counts, not their place.
         settings: JSON-serialisable share of the configuration.
-        code: digest of `code_version`.
+        code: digest of `storage.code_version`.
     """
     body = {
         "component": component,
@@ -52,16 +52,6 @@ def fingerprint(component: str, inputs: Mapping[str, Artifact], settings: Any, c
     }
     text = json.dumps(body, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
-
-
-def code_version(root: Path, patterns: tuple[str, ...]) -> str:
-    """SHA-256 over the source files that match, in the order of their names."""
-    files = sorted({path for pattern in patterns for path in root.glob(pattern)})
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(bytes.fromhex(storage.sha256_file(path)))
-    return digest.hexdigest()
 
 
 def find(folder: Path) -> Artifact | None:

@@ -18,6 +18,7 @@ _TABLES = (
     "ssrec_tf/datasets.py",
     "ssrec_tf/wheels.py",
     "ssrec_tf/splits.py",
+    "ssrec_tf/leakage.py",
     "ssrec_tf/config*.py",
 )
 _TEXT = (

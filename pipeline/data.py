@@ -27,7 +27,8 @@ _MOST_CATEGORIES = 100  # a column with more distinct values is read as free tex
 def example_gen(context: Context) -> None:
     """Fetch or read the rows, accept or reject each, split what was accepted."""
     from ssrec_tf.datasets import load_data
-    from ssrec_tf.splits import check_leakage, make_split
+    from ssrec_tf.leakage import check_leakage
+    from ssrec_tf.splits import make_split
 
     rejects = context.output / "rejects.jsonl"
     tables = load_data(context.config.data, base=context.base, rejects=rejects)
@@ -75,7 +76,7 @@ def example_validator(context: Context) -> None:
 def transform(context: Context) -> None:
     """Render, train the vocabulary, tokenize each text once, write the examples."""
     from ssrec_tf.examples import write_examples
-    from ssrec_tf.splits import check_leakage
+    from ssrec_tf.leakage import check_leakage
     from ssrec_tf.text_table import TextTable
 
     tables, split = table_folder.load(context.inputs["ExampleGen"])

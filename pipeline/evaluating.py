@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +29,24 @@ _SHOWN_ITEMS = 5
 
 def evaluator(context: Context) -> None:
     """Measure the test part once, beside the baselines; bless or not."""
+    from ssrec_tf.baselines import available
     from ssrec_tf.evaluation import evaluate
     from ssrec_tf.gate import gate
     from ssrec_tf.reporting import write_report
+    from ssrec_tf.scoring import ranked_users, score_baseline
 
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
     examples = context.inputs["Transform"] / "examples"
-    users = _ranked_users(tables, split)
+    users = ranked_users(tables, split, "test")
     with stages("evaluate", 4) as begin:
         begin("score the test rows, rank the catalogue")
         model = _trained_model(context, tables, split)
         scores = {MODEL: _scores(model, tables, split, examples, config, users)}
         ranking = scores[MODEL].ranking
         begin("fit the baselines")
-        scores |= _baseline_scores(tables, split, users)
+        for baseline in available(tables):
+            scores[baseline.name] = score_baseline(baseline, tables, split, "test", users)
         begin("measure, resample")
         report = evaluate(
             tables,
@@ -102,23 +104,6 @@ def _scores(
 
     sizes = learning.batch_config(config.train, past_only=split.past_only)
     return score_and_rank(model, examples, "test", sizes, tables, split, users)
-
-
-def _baseline_scores(tables: Tables, split: Split, users: np.ndarray) -> dict[str, Scores]:
-    from ssrec_tf.baselines import available
-
-    test = tables.interactions.loc[split.test]
-    scores = {}
-    for baseline in available(tables):
-        baseline.fit(tables, split)
-        pairs = baseline.scores(test["user"].to_numpy(), test["item"].to_numpy())
-        scores[baseline.name] = replace(pairs, ranking=baseline.rank(users))
-    return scores
-
-
-def _ranked_users(tables: Tables, split: Split) -> np.ndarray:
-    """Users of the test part, sorted: those for whom the catalogue is ranked."""
-    return np.asarray(np.sort(tables.interactions.loc[split.test, "user"].unique()))
 
 
 def _last_blessed(context: Context, report: Report) -> Report | None:

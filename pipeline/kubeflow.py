@@ -14,7 +14,6 @@ from typing import Any
 from kfp import compiler, dsl, local
 from kfp.dsl import Artifact, Input, Output
 
-from pipeline.artifacts import code_version
 from pipeline.components import components
 from pipeline.data import fingerprint
 from pipeline.runner import SOURCES
@@ -210,7 +209,7 @@ def build_pipeline(
         outputs: dict[str, Any] = {}
         for component in components():
             step, names = STEPS[component.name]
-            code = code_version(SOURCES, component.code)
+            code = storage.code_version(SOURCES, component.code)
             inputs = dict(zip(names, (outputs[i] for i in component.inputs), strict=True))
             task = step(settings=settings, data=data, code=code, **inputs)
             task.set_display_name(component.name)

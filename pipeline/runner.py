@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, code_version, find, fingerprint, publish
+from pipeline.artifacts import Artifact, find, fingerprint, publish
 from ssrec_tf import storage
 from ssrec_tf.errors import StorageError
 
@@ -121,7 +121,7 @@ def place(
 ) -> tuple[Path, dict[str, Artifact]]:
     """Where a component's artifact belongs, and what it reads."""
     inputs = {name: artifacts[name] for name in component.inputs}
-    code = code_version(SOURCES, component.code)
+    code = storage.code_version(SOURCES, component.code)
     settings = [component.settings(config), component.outside(config, base)]
     name = fingerprint(component.name, inputs, settings, code)
     return root / component.name / name, inputs
@@ -139,7 +139,7 @@ def _execute(
         "fingerprint": folder.name,
         "inputs": {name: artifact.folder.name for name, artifact in inputs.items()},
         "settings": component.settings(config),
-        "code": code_version(SOURCES, component.code),
+        "code": storage.code_version(SOURCES, component.code),
     }
     if component.always:
         shutil.rmtree(folder, ignore_errors=True)

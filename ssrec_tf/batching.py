@@ -6,7 +6,7 @@ and sees what an unbroken one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -86,7 +86,10 @@ def train_batches(
 
 
 def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.Dataset:
-    """Give every target of `part` ("valid" or "test") once, beside its train history."""
+    """Give every target of `part` ("valid" or "test") once, beside what it may read."""
+    # A record of a streaming split has one target: no padding to the 64 of another.
+    most = min(config.max_targets, read_info(folder)[part].targets)
+    config = replace(config, max_targets=most)
     parsed = read_logs(folder, part).map(lambda log: _trim(log, config))
     return _padded(parsed, config, drop_remainder=False).prefetch(tf.data.AUTOTUNE)
 

@@ -1,30 +1,34 @@
 """`ssrec bench`: models side by side on the same rows of one split, resumable.
 
 Every model's scores are kept beside the report under a name that holds the data, the
-split, the part, the model, its seed and what it was configured by; a model whose scores
-are there is not fitted again.
+split, the part, the model, its seed, what it was configured by and this package's code; a
+model whose scores are there is not fitted again.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ssrec_tf import baselines, learning, storage
 from ssrec_tf.config import RunConfig, to_dict
 from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
-from ssrec_tf.evaluation import Report, Scores, compare, evaluate, part_rows
+from ssrec_tf.evaluation import Report, Scores, compare, evaluate
 from ssrec_tf.examples import write_examples
+from ssrec_tf.leakage import check_leakage
 from ssrec_tf.personal_data import hide_in_tables
 from ssrec_tf.reporting import write_report
-from ssrec_tf.scoring import score_and_rank
-from ssrec_tf.splits import Split, check_leakage, make_split
+from ssrec_tf.scoring import ranked_users, score_and_rank, score_baseline
+from ssrec_tf.splits import Split, make_split
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
@@ -53,7 +57,9 @@ def bench(
     Args:
         config: of a run; its data, split, text and training are this project's model's.
         base: what relative paths in it start from.
-        folder: gets the scores, `table.txt`, `report.html` and `report.json`.
+        folder: gets the scores, `table.txt`, `report.html`, `report.json` and
+            `seconds.json`, what fitting and scoring each model took (of a training that was
+            interrupted: since it went on).
         models: names of `known_models`; what the data do not allow is an error.
         part: "valid", or "test" once all is decided.
         seeds: of this project's model, each trained anew; the others have one seed.
@@ -68,34 +74,41 @@ def bench(
     for name in models:
         if name not in known_models():
             raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
-    tables = load_data(config.data, base=base)
-    split = make_split(tables, config.split)
-    check_leakage(tables, split)
-    if config.text.mask_personal_data:
-        tables = hide_in_tables(tables)
-    users = np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+    tables, split = read_and_split(config, base=base)
+    users = ranked_users(tables, split, part)
     scores: dict[str, Scores] = {}
+    seconds: dict[str, float] = {}
+    data = data_digest(tables)
     for name in models:
         for seed in seeds if name == OWN else (0,):
             label = f"{OWN}/{seed}" if name == OWN and len(seeds) > 1 else name
-            kept = folder / "scores" / f"{name}-{_key(config, split, part, name, seed)}"
+            kept = folder / "scores" / f"{name}-{_key(config, data, split, part, name, seed)}"
             if not (kept / "scores.npz").exists():
                 tell(f"fit {label}")
-                work = folder / "work" / kept.name
+                work, begun = folder / "work" / kept.name, time.monotonic()
                 found = (
                     _own(config, tables, split, part, users, seed, work)
                     if name == OWN
                     else _baseline(name, tables, split, part, users)
                 )
-                _keep(kept, found)
-            scores[label] = _kept(kept)
+                write_scores(kept, found, time.monotonic() - begun)
+            scores[label], seconds[label] = read_scores(kept)
     report = evaluate(
         tables, split, part, scores, config.evaluate,
         ranking_users=users, split_seed=config.split.seed,
     )  # fmt: skip
     write_report(folder, report)
     storage.atomic_write_text(folder / "table.txt", report.table() + "\n")
+    storage.atomic_write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
     return report
+
+
+def read_and_split(config: RunConfig, *, base: Path) -> tuple[Tables, Split]:
+    """Read a run's data and split it, as the pipeline's ExampleGen does."""
+    tables = load_data(config.data, base=base)
+    split = make_split(tables, config.split)
+    check_leakage(tables, split)
+    return (hide_in_tables(tables) if config.text.mask_personal_data else tables), split
 
 
 def differences(report: Report, against: str) -> list[str]:
@@ -133,34 +146,45 @@ def spread(report: Report) -> list[str]:
     return lines
 
 
-def _key(config: RunConfig, split: Split, part: str, name: str, seed: int) -> str:
-    body = [split.kind, split.digest, part, name, seed]
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 of this package's sources: figures of other code are not to be reused."""
+    return storage.code_version(Path(__file__).parent, ("**/*.py",))
+
+
+def data_digest(tables: Tables) -> str:
+    """SHA-256 over the rows, items and users."""
+    frames = (tables.interactions, tables.items, tables.users)
+    hashes = [pd.util.hash_pandas_object(frame).to_numpy().tobytes() for frame in frames]
+    return hashlib.sha256(b"".join(hashes)).hexdigest()
+
+
+def _key(config: RunConfig, data: str, split: Split, part: str, name: str, seed: int) -> str:
+    body = [code_digest(), data, split.kind, split.digest, part, name, seed]
     if name == OWN:
         plain = to_dict(config)
         body += [plain[key] for key in ("data", "text", "encoder", "pretrain", "train")]
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _keep(folder: Path, scores: Scores) -> None:
+def write_scores(folder: Path, scores: Scores, seconds: float) -> None:
+    """Keep a model's scores, and what they took, whole or not at all."""
     arrays = {name: getattr(scores, name) for name in _FIELDS}
     with storage.atomic_folder(folder, replace=True) as staged:
         np.savez(staged / "scores.npz", **{k: v for k, v in arrays.items() if v is not None})
+        (staged / "seconds.json").write_text(json.dumps(seconds))
 
 
-def _kept(folder: Path) -> Scores:
+def read_scores(folder: Path) -> tuple[Scores, float]:
+    """Read back what `write_scores` wrote."""
     with np.load(folder / "scores.npz") as arrays:
-        return Scores(**{name: arrays[name] for name in arrays.files})
+        scores = Scores(**{name: arrays[name] for name in arrays.files})
+    return scores, float(json.loads((folder / "seconds.json").read_text()))
 
 
 def _baseline(name: str, tables: Tables, split: Split, part: str, users: np.ndarray) -> Scores:
     kinds = {kind.name: kind for kind in baselines.BASELINES} | dict(baselines.EXTENDED)
-    model = kinds[name]()
-    if model.needs_rating and "rating" not in tables.interactions:
-        raise ConfigError(f"{name} needs ratings, {tables.name} has none")
-    model.fit(tables, split)
-    rows = tables.interactions.loc[part_rows(split, part)]
-    pairs = model.scores(rows["user"].to_numpy(), rows["item"].to_numpy())
-    return replace(pairs, ranking=model.rank(users))
+    return score_baseline(kinds[name](), tables, split, part, users)
 
 
 def _own(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ssrec_tf.errors import InputError, SsrecError
 
@@ -22,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one line on stderr."""
     parsed = _parser().parse_args(arguments)
+    parsed.words = sys.argv[1:] if arguments is None else arguments
     command: Callable[[argparse.Namespace], None] = parsed.command
     return guarded(lambda: command(parsed))
 
@@ -62,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--against", help="a model to subtract, in pairs of resamples")
     compare.add_argument("--out", type=Path, default=Path("bench"), help="where all of it lies")
     compare.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    compare.add_argument("--splits", help="kinds or kind=other.yaml, with commas between")
+    compare.add_argument("--page", type=Path, help="Markdown of all splits, written whole")
     compare.set_defaults(command=_bench)
+    _add_ablate(commands)
     for name, help_text in (
         ("score", "score item texts for a behaviour"),
         ("recommend", "recommend from the catalogue for a behaviour"),
@@ -76,6 +82,20 @@ def _parser() -> argparse.ArgumentParser:
         else:
             command.add_argument("-k", type=int, default=10, help="how many")
     return parser
+
+
+def _add_ablate(commands: Any) -> None:
+    ablate = commands.add_parser("ablate", help="what each way of pretraining adds, and when")
+    ablate.add_argument("config", type=Path, help="YAML of a run")
+    ablate.add_argument("--objectives", default="none,masked_token", help="mixed, or names")
+    ablate.add_argument("--splits", default="random", help="kinds, with commas between")
+    ablate.add_argument("--shares", default="1", help="of train labels, with commas between")
+    ablate.add_argument("--controls", default="", help="scrambled_titles, shuffled_history")
+    ablate.add_argument("--part", choices=["valid", "test"], default="valid")
+    ablate.add_argument("--seeds", type=int, default=1, help="trainings of every cell")
+    ablate.add_argument("--out", type=Path, default=Path("ablation"), help="where all of it lies")
+    ablate.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    ablate.set_defaults(command=_ablate)
 
 
 def _data(parsed: argparse.Namespace) -> None:
@@ -94,6 +114,9 @@ def _data(parsed: argparse.Namespace) -> None:
 
 def _bench(parsed: argparse.Namespace) -> None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    if parsed.splits or parsed.page:
+        _bench_splits(parsed)
+        return
     from ssrec_tf.bench import bench, differences, spread
     from ssrec_tf.config import load_config
 
@@ -112,6 +135,48 @@ def _bench(parsed: argparse.Namespace) -> None:
     for line in spread(report) + (differences(report, parsed.against) if parsed.against else []):
         print(line)
     print(f"\nreport: {folder / 'report.html'}")
+
+
+def _bench_splits(parsed: argparse.Namespace) -> None:
+    from ssrec_tf.bench_page import bench_splits, split_configs, write_page
+    from ssrec_tf.config import load_config
+
+    config = load_config(parsed.config, parsed.set)
+    folder = parsed.out / config.name / parsed.part
+    first = config.train.loop.seed
+    kinds = parsed.splits.split(",") if parsed.splits else [config.split.kind]
+    results = bench_splits(
+        split_configs(parsed.config, kinds, parsed.set),
+        folder=folder,
+        models=parsed.models.split(","),
+        part=parsed.part,
+        seeds=range(first, first + parsed.seeds),
+        against=parsed.against,
+    )
+    command = shlex.join(["ssrec", *parsed.words])
+    for path in filter(None, (folder / "benchmarks.md", parsed.page)):
+        write_page(path, results, command=command, against=parsed.against)
+        print(f"page: {path}")
+
+
+def _ablate(parsed: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    from ssrec_tf.ablation import ablate, plan
+    from ssrec_tf.ablation_page import write_ablation
+    from ssrec_tf.config import load_config
+
+    config = load_config(parsed.config, parsed.set)
+    cells = plan(
+        objectives=parsed.objectives.split(","),
+        splits=parsed.splits.split(","),
+        shares=parsed.shares.split(","),
+        controls=parsed.controls.split(",") if parsed.controls else [],
+        seeds=range(config.train.loop.seed, config.train.loop.seed + parsed.seeds),
+    )
+    base = parsed.config.resolve().parent
+    reports = ablate(config, cells, base=base, folder=parsed.out, part=parsed.part)
+    page = write_ablation(parsed.out, reports, command=shlex.join(["ssrec", *parsed.words]))
+    print(f"page: {page}")
 
 
 def _behaviour(parsed: argparse.Namespace) -> str:

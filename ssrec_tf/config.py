@@ -56,7 +56,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """`kind`: random, time, leave_one_out or cold_item."""
+    """`kind`: random, time, time_streaming, leave_one_out, cold_item or u1 to u5."""
 
     kind: str = "random"
     seed: int = 42
@@ -270,7 +270,10 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "format": ("auto", "csv", "tsv", "jsonl", "parquet"),
-    "kind": ("random", "time", "leave_one_out", "cold_item"),
+    "kind": (
+        *("random", "time", "time_streaming", "leave_one_out", "cold_item"),
+        *("u1", "u2", "u3", "u4", "u5"),
+    ),
     "size": ("tiny", "mini", "small", "base"),
     "reading": ("two_level", "joint"),
     "item_text": ("encoder", "words", "both"),

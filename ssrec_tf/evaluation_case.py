@@ -11,7 +11,7 @@ import pandas as pd
 
 from ssrec_tf.errors import DataError
 from ssrec_tf.measuring import Rows
-from ssrec_tf.protocol import ProtocolCard
+from ssrec_tf.protocol import PAST_HISTORY, STREAMING_HISTORY, TRAIN_HISTORY, ProtocolCard
 
 if TYPE_CHECKING:
     from ssrec_tf.splits import Split
@@ -179,4 +179,11 @@ def make_card(
         relevant="every interaction of the part" if every else "every click of the part",
         ranked_users=len(ids),
         ranked_users_digest=hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+        histories=_histories(split),
     )
+
+
+def _histories(split: Split) -> str:
+    if split.streaming:
+        return STREAMING_HISTORY
+    return PAST_HISTORY if split.past_only else TRAIN_HISTORY

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from ssrec_tf import storage
 from ssrec_tf.errors import DataError
-from ssrec_tf.splits import Split, check_history
+from ssrec_tf.leakage import check_history
+from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
 
 MAX_LOG = 1024  # a longer log becomes several examples
@@ -37,11 +38,15 @@ FEATURES = {
 
 @dataclass(frozen=True)
 class ExampleInfo:
-    """What a folder of shards holds: counts that the batches need before reading."""
+    """What a folder of shards holds: counts that the batches need before reading.
+
+    `targets` is the most targets of one record; 0 where they are drawn.
+    """
 
     examples: int
     interactions: int
     shards: int
+    targets: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def write_examples(
 
     A train record holds a user's train rows as history and no targets: those are
     drawn anew at every step. A valid or test record holds up to `max_targets`
-    targets and the train rows they may read.
+    targets and the train rows they may read; of a streaming split it holds one target
+    and the user's rows before it, of all parts.
 
     Args:
         tables: the validated rows.
@@ -95,12 +101,16 @@ def write_examples(
     if not len(split.train):
         raise DataError(f"{tables.name}: the train part has 0 rows; give more data")
     known = _logs(tables, split.train)
+    most = 1 if split.streaming else max_targets
     infos = {}
     with storage.atomic_folder(folder) as staged:
-        infos["train"] = _write_part(staged / "train", _train_records(known), shards)
+        infos["train"] = _write_part(staged / "train", _train_records(known), shards, 0)
         for part, rows in (("valid", split.valid), ("test", split.test)):
-            records = _target_records(known, _logs(tables, rows), split, max_targets)
-            infos[part] = _write_part(staged / part, records, shards)
+            if split.streaming:
+                records = _streaming_records(tables, split, rows)
+            else:
+                records = _target_records(known, _logs(tables, rows), split, most)
+            infos[part] = _write_part(staged / part, records, shards, most)
         body = {part: vars(info) for part, info in infos.items()}
         (staged / "examples.json").write_text(json.dumps(body, indent=2))
     return infos
@@ -155,6 +165,18 @@ def _target_records(
             yield _serialize(history[-MAX_LOG:], log[start : start + max_targets])
 
 
+def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterator[bytes]:
+    """Each of `rows` alone, beside all rows of its user before it that are in a part."""
+    every = np.concatenate([split.train, split.valid, split.test])
+    users = tables.interactions["user"].iloc[every]
+    read = np.sort(every[users.isin(tables.interactions["user"].iloc[rows].unique()).to_numpy()])
+    for whole in _logs(tables, read).values():
+        for place in np.flatnonzero(np.isin(whole.rows, rows)):
+            history, target = whole[max(0, place - MAX_LOG) : place], whole[place : place + 1]
+            check_history(history, target, past_only=True)
+            yield _serialize(history, target)
+
+
 def _serialize(history: _Log, targets: _Log) -> bytes:
     """Encode one record."""
 
@@ -178,7 +200,7 @@ def _serialize(history: _Log, targets: _Log) -> bytes:
     return bytes(example.SerializeToString(deterministic=True))
 
 
-def _write_part(stem: Path, records: Iterator[bytes], shards: int) -> ExampleInfo:
+def _write_part(stem: Path, records: Iterator[bytes], shards: int, targets: int) -> ExampleInfo:
     """Deal records round-robin to `<stem>-00000-of-00004.tfrecord`."""
     names = [f"{stem}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     writers = [tf.io.TFRecordWriter(name) for name in names]
@@ -191,7 +213,7 @@ def _write_part(stem: Path, records: Iterator[bytes], shards: int) -> ExampleInf
     finally:
         for writer in writers:
             writer.close()
-    return ExampleInfo(examples, interactions, shards)
+    return ExampleInfo(examples, interactions, shards, targets)
 
 
 def _rows_of(record: bytes) -> int:

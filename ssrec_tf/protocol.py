@@ -19,6 +19,12 @@ TIES = (
     "tied candidates share their mean rank, and rank k.5 is within k; rows tied across a cutoff "
     "share their clicks"
 )
+TRAIN_HISTORY = "train rows of the user"
+PAST_HISTORY = "train rows of the user before the target, by (time, row)"
+STREAMING_HISTORY = (
+    "all rows of the user before the target, by (time, row), of any part; a ranking: before "
+    "the user's first row of the part"
+)
 METRICS_VERSION = 1  # raise it when a metric's definition changes, so that old figures stand apart
 
 
@@ -28,7 +34,7 @@ class ProtocolCard:
 
     Attributes:
         dataset: Name of the data.
-        split: Kind of the split: random, time, leave_one_out or cold_item.
+        split: Kind of the split, as in `SplitConfig`.
         split_digest: SHA-256 of the part of every row.
         split_seed: Seed of the split; None where it is not known (the digest counts).
         part: valid or test.
@@ -40,6 +46,7 @@ class ProtocolCard:
         ranked_users_digest: SHA-256 of their ids, in order.
         candidates: What a relevant item is ranked against.
         ties: What happens to equal scores.
+        histories: The rows that may be read beside a target.
         fitted_on: The rows weights and statistics come from.
         tuned_on: The rows choices were made on.
         metrics_version: Of the metrics' definitions.
@@ -58,6 +65,7 @@ class ProtocolCard:
     ranked_users_digest: str
     candidates: str = CANDIDATES
     ties: str = TIES
+    histories: str = TRAIN_HISTORY
     fitted_on: str = "train"
     tuned_on: str = "valid"
     metrics_version: int = METRICS_VERSION
@@ -90,8 +98,10 @@ class ProtocolCard:
         Raises:
             DataError: A field is missing, unknown or of another type.
         """
-        # Cards were first written without it, by the definitions that are version 1.
-        values = {"metrics_version": 1, **values}
+        # Cards were first written without these; the rule followed from the kind of split.
+        past = values.get("split") in ("time", "leave_one_out")
+        rule = PAST_HISTORY if past else TRAIN_HISTORY
+        values = {"metrics_version": 1, "histories": rule, **values}
         known = {item.name: str(item.type) for item in fields(cls)}
         if known.keys() != values.keys():
             odd = sorted(known.keys() ^ values.keys())

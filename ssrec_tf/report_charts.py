@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ssrec_tf.metrics import CalibrationBin
+from ssrec_tf.report_style import CHART_STYLE
 
 _WIDTH, _HEIGHT = 340, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 34
@@ -111,6 +112,25 @@ def interval_chart(label: str, rows: Sequence[tuple[str, float, float, float]], 
                 f"<title>{tip}</title></circle>"
             )
     return _svg(label, parts, _WIDTH, height)
+
+
+def standalone(chart: str, legend: Sequence[str] = ()) -> str:
+    """Make a chart a file of its own, with its colours, light and dark.
+
+    Args:
+        chart: Of a function above; what stands behind its `</svg>` is left out.
+        legend: Names of its lines, written into the picture.
+    """
+    body = chart[: chart.index("</svg>")].replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
+    )
+    start = body.index(">") + 1
+    keys = "".join(
+        f'<text x="{_LEFT + 8}" y="{_TOP + 10 + 14 * i}" style="fill: var(--s{i % 4})">'
+        f"{escape(name)}</text>"
+        for i, name in enumerate(legend)
+    )
+    return f"{body[:start]}<style>{CHART_STYLE}</style>{body[start:]}{keys}</svg>\n"
 
 
 class _Axis:

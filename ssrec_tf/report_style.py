@@ -81,3 +81,11 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media print { .box, .scroll { break-inside: avoid; } }
 """
+
+# Of a chart that is a file of its own: its colours and what is said of `svg`.
+CHART_STYLE = (
+    STYLE[: STYLE.index("* { box-sizing")].strip()
+    + "\nsvg { font-family: system-ui, sans-serif; }\n"
+    + "\n".join(line for line in STYLE.splitlines() if line.startswith("svg ."))
+    + "\nsvg text { font-size: 11px; fill: var(--soft); }"
+)

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from ssrec_tf.baselines import Baseline
 from ssrec_tf.batching import BatchConfig, evaluation_batches
+from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Scores, part_rows
 from ssrec_tf.recommenders import Recommender, TwoLevel
 from ssrec_tf.rendering import render_behaviour, render_event
-from ssrec_tf.splits import Split
+from ssrec_tf.splits import Split, event_order
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
 
@@ -69,6 +71,9 @@ def rank_part(
 ) -> np.ndarray:
     """Score the whole catalogue for users of a part.
 
+    Of a streaming split a user is ranked for once, as they were when the part began:
+    before the first of their rows in it.
+
     Args:
         model: trained, with items stored.
         examples: folder of `write_examples`.
@@ -84,17 +89,30 @@ def rank_part(
     """
     query = tf.function(model.query_of, reduce_retracing=True)
     index = tf.convert_to_tensor(model.items.index()).numpy()[1:]  # [items, width + 1]
+    first = _first_rows(tables, part_rows(split, part)) if split.streaming else None
     rows: dict[int, np.ndarray] = {}
     for batch in evaluation_batches(examples, part, config):
+        refs = batch["user"].numpy()  # [batch]
+        wanted = np.ones(len(refs), bool)
+        if first is not None:
+            wanted = np.isin(batch["target_rows"].numpy()[:, 0], first)
+            if not wanted.any():
+                continue
         scores = query(batch).numpy() @ index.T  # [batch, items]
-        rows.update(zip(batch["user"].numpy().tolist(), scores, strict=True))
-    wanted = pd.Index(users)
-    ranking = np.stack([rows[int(ref)] for ref in 1 + tables.users.index.get_indexer(wanted)])
+        rows.update(zip(refs[wanted].tolist(), scores[wanted], strict=True))
+    ids = pd.Index(users)
+    ranking = np.stack([rows[int(ref)] for ref in 1 + tables.users.index.get_indexer(ids)])
     seen = tables.interactions.loc[split.train]
-    seen = seen[seen["user"].isin(wanted)]
+    seen = seen[seen["user"].isin(ids)]
     columns = tables.items.index.get_indexer(pd.Index(seen["item"]))
-    ranking[wanted.get_indexer(pd.Index(seen["user"])), columns] = -np.inf
+    ranking[ids.get_indexer(pd.Index(seen["user"])), columns] = -np.inf
     return ranking
+
+
+def _first_rows(tables: Tables, rows: np.ndarray) -> np.ndarray:
+    """Each user's first row of a part by (time, row): int64 [users of the part]."""
+    ordered = rows[np.argsort(event_order(tables.interactions)[rows])]
+    return ordered[~tables.interactions["user"].iloc[ordered].duplicated().to_numpy()]
 
 
 def score_and_rank(
@@ -114,27 +132,51 @@ def score_and_rank(
     return replace(scores, ranking=ranking)
 
 
+def ranked_users(tables: Tables, split: Split, part: str) -> np.ndarray:
+    """Users of a part, sorted, for whom the catalogue is ranked: str [users]."""
+    return np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+
+
+def score_baseline(
+    model: Baseline, tables: Tables, split: Split, part: str, users: np.ndarray
+) -> Scores:
+    """Fit a baseline, score a part's rows and rank the catalogue for `users`.
+
+    Raises:
+        ConfigError: it needs ratings and the log has none, or another kind of split.
+    """
+    if model.needs_rating and "rating" not in tables.interactions:
+        raise ConfigError(f"{model.name} needs ratings, {tables.name} has none")
+    model.fit(tables, split)
+    return replace(model.row_scores(part_rows(split, part)), ranking=model.rank(users))
+
+
 def render_pairs(
     text: TextTable, tables: Tables, split: Split, rows: np.ndarray
 ) -> tuple[list[str], list[str]]:
     """Render rows as a client would send them: behaviour texts and item texts.
 
-    A behaviour holds the user's train rows, oldest first.
+    A behaviour holds the user's train rows, oldest first; of a streaming split all of the
+    user's rows before the one that is scored.
     """
     item_texts = dict(zip(text.item_ids, text.item_texts, strict=True))
     user_texts = dict(zip(tables.users.index, text.user_texts, strict=True))
     wanted = tables.interactions.loc[rows]
-    log = tables.interactions.loc[split.train]
+    log = tables.interactions if split.streaming else tables.interactions.loc[split.train]
     log = log[log["user"].isin(set(wanted["user"]))]
-    log = log.iloc[np.lexsort((log.index, log.get("time", log.index)))]
+    rank = event_order(tables.interactions)
+    log = log.iloc[np.argsort(rank[log.index])]
     ratings = log["rating"] if "rating" in log else pd.Series(np.nan, index=log.index)
     lines = [
         render_event(item_texts[item], rating)
         for item, rating in zip(log["item"], ratings, strict=True)
     ]
-    events = pd.Series(lines, index=log.index, dtype=object).groupby(log["user"]).agg(list)
-    behaviours = {
-        user: render_behaviour(user_texts[user], events.get(user, []))
-        for user in wanted["user"].unique()
-    }
-    return [behaviours[user] for user in wanted["user"]], [item_texts[i] for i in wanted["item"]]
+    frame = pd.DataFrame({"line": lines, "rank": rank[log.index]}, dtype=object)
+    events = {user: part for user, part in frame.groupby(log["user"].to_numpy())}
+    behaviours = []
+    for row, user in zip(rows, wanted["user"], strict=True):
+        known = events.get(user, frame[:0])
+        if split.streaming:
+            known = known[known["rank"] < rank[row]]
+        behaviours.append(render_behaviour(user_texts[user], known["line"].tolist()))
+    return behaviours, [item_texts[item] for item in wanted["item"]]

@@ -1,27 +1,28 @@
-"""Train, valid and test rows, and the check that nothing learnt from the wrong ones.
+"""Train, valid and test rows.
 
-The four kinds of split equal those published for MovieLens-100k row for row, and are
-defined for any log. `past_only` splits (time, leave_one_out) let a history reach back
-only: event a is before event b when (time, row) of a is smaller, since many events
-share a timestamp. A log without times counts as written in order.
+Every kind of split equals the one published for MovieLens-100k row for row, and is
+defined for any log. `past_only` splits (time, time_streaming, leave_one_out) let a
+history reach back only: event a is before event b when (time, row) of a is smaller,
+since many events share a timestamp. A log without times counts as written in order.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from ssrec_tf.config import SplitConfig
-from ssrec_tf.errors import ConfigError, DataError, LeakageError
+from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.tables import Tables
 
 PARTS = ("train", "valid", "test")
 _MIN_ITEM_ROWS = 5  # fewer ratings than these measure little of a cold item
 _MIN_USER_ROWS = 3  # one row each for train, valid and test
+_FOLDS = ("u1", "u2", "u3", "u4", "u5")
+STREAMING = "time_streaming"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Split:
         train: int64 [rows of the part], ascending; so are `valid` and `test`.
         valid: What tuning looks at.
         test: What is read once.
-        kind: random, time, leave_one_out or cold_item.
+        kind: random, time, time_streaming, leave_one_out, cold_item or u1 to u5.
         digest: SHA-256 of the part names of all rows, in order, joined by commas.
         past_only: Whether a history may hold only what was before its target.
     """
@@ -44,17 +45,10 @@ class Split:
     digest: str
     past_only: bool
 
-
-class Events(Protocol):
-    """Some rows of one user: `times` and `rows`, int64 [events]."""
-
     @property
-    def times(self) -> np.ndarray:
-        """Seconds."""
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Row numbers into the interactions."""
+    def streaming(self) -> bool:
+        """Whether a valid or test row's history holds the user's earlier rows of all parts."""
+        return self.kind == STREAMING
 
 
 def make_split(tables: Tables, config: SplitConfig) -> Split:
@@ -63,10 +57,15 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
     - random: a seeded permutation of the rows; train first, then valid, then test.
     - time: the oldest rows are train, the newest test; a cut moves on to the next row
       whose timestamp differs, so that no moment lies on both sides.
+    - time_streaming: the parts of time. Weights come from train alone, but a row that is
+      scored may be read beside all earlier rows of its user, of any part: what a service
+      that stores events at once, and trains seldom, does.
     - leave_one_out: a user's last row is test, the last but one valid; users with fewer
       than 3 rows are train. `valid` and `test` of the configuration do not count.
     - cold_item: a share of the items with 5 rows or more is test and another valid, with
       all their rows.
+    - u1 to u5: five folds. Fold i of the rows in file order is test, as in the archive's
+      `mku.sh`; `valid` is a seeded share of the rest. `test` does not count.
 
     Args:
         tables: Validated data.
@@ -79,15 +78,18 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
     log = tables.interactions
     if config.kind == "random":
         parts = _random(len(log), config)
-    elif config.kind == "time":
+    elif config.kind in ("time", STREAMING):
         parts = _by_time(log, config)
     elif config.kind == "leave_one_out":
         parts = _leave_one_out(log)
     elif config.kind == "cold_item":
         parts = _cold_items(log, config)
+    elif config.kind in _FOLDS:
+        parts = _fold(len(log), config)
     else:
         raise ConfigError(
-            f"split.kind is {config.kind!r}: give one of random, time, leave_one_out, cold_item"
+            f"split.kind is {config.kind!r}: give one of random, time, {STREAMING}, "
+            f"leave_one_out, cold_item, {', '.join(_FOLDS)}"
         )
     rows = [np.flatnonzero(parts == code) for code in range(3)]
     shares = (1.0, config.valid, config.test)
@@ -97,7 +99,7 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
                 f"split.kind={config.kind} of {len(log)} interactions leaves no {name} rows: "
                 "give more data, or another share or kind"
             )
-    past_only = config.kind in ("time", "leave_one_out")
+    past_only = config.kind in ("time", STREAMING, "leave_one_out")
     return Split(rows[0], rows[1], rows[2], config.kind, _digest(parts), past_only)
 
 
@@ -115,131 +117,6 @@ def event_order(interactions: pd.DataFrame) -> np.ndarray:
     return rank
 
 
-def check_leakage(
-    tables: Tables,
-    split: Split,
-    *,
-    target_rows: np.ndarray | None = None,
-    history_rows: np.ndarray | None = None,
-    statistic_rows: np.ndarray | None = None,
-    vocabulary_rows: np.ndarray | None = None,
-) -> None:
-    """Fail when something that was learnt or read saw what it may not.
-
-    Args:
-        tables: The data that was split.
-        split: Its parts; they must be disjoint and cover every row.
-        target_rows: int64 [targets], rows that were or will be scored.
-        history_rows: int64 [targets, history], the rows each target's history reads;
-            negative where there is none. Only train rows, never the target itself, and
-            for `past_only` splits only rows before the target.
-        statistic_rows: int64 [any], rows a mean, a count or a scale was made of: train.
-        vocabulary_rows: int64 [any], rows a vocabulary was made of: train.
-
-    Raises:
-        LeakageError: Naming the first row that breaks a rule, and how many do.
-        ValueError: Only one of `target_rows` and `history_rows`, or shapes that differ.
-    """
-    part = _check_parts(split, len(tables.interactions))
-    for name, rows in (("a statistic", statistic_rows), ("a vocabulary", vocabulary_rows)):
-        if rows is not None:
-            _check_train(np.asarray(rows, np.int64).ravel(), part, name)
-    if target_rows is None and history_rows is None:
-        return
-    if target_rows is None or history_rows is None:
-        raise ValueError("target_rows and history_rows belong together: give both or neither")
-    _check_history(tables, split, part, np.asarray(target_rows), np.asarray(history_rows))
-
-
-def check_history(history: Events, targets: Events, *, past_only: bool) -> None:
-    """Fail when a history that is written beside targets may not stand there.
-
-    What `check_leakage` checks of a whole run, of one user's events, cheaply.
-
-    Args:
-        history: The events all of the targets may read.
-        targets: The events to be scored.
-        past_only: Whether every event of the history must be before every target.
-
-    Raises:
-        LeakageError: Naming the rows.
-    """
-    both = np.intersect1d(history.rows, targets.rows)
-    if len(both):
-        raise LeakageError(f"row {both[0]} is a target and stands in its own history")
-    if not (past_only and len(history.rows) and len(targets.rows)):
-        return
-    last = np.lexsort((history.rows, history.times))[-1]
-    first = np.lexsort((targets.rows, targets.times))[0]
-    newest = (int(history.times[last]), int(history.rows[last]))
-    oldest = (int(targets.times[first]), int(targets.rows[first]))
-    if newest >= oldest:
-        raise LeakageError(
-            f"the history of row {oldest[1]} (time {oldest[0]}) reads row {newest[1]} "
-            f"(time {newest[0]}), not before the target: build histories from earlier rows"
-        )
-
-
-def _check_parts(split: Split, count: int) -> np.ndarray:
-    """Return the part's code of every row, int64 [rows]."""
-    rows = np.concatenate([split.train, split.valid, split.test])
-    if len(rows) and (rows.min() < 0 or rows.max() >= count):
-        raise LeakageError(
-            f"the split names row {rows.min() if rows.min() < 0 else rows.max()} of {count}: "
-            "it was made for other data, make it anew"
-        )
-    times = np.bincount(rows, minlength=count)
-    wrong = np.flatnonzero(times != 1)
-    if len(wrong):
-        row = int(wrong[0])
-        raise LeakageError(
-            f"row {row} stands in {times[row]} places of train, valid and test, not in one; "
-            f"{len(wrong)} such rows: make the split anew"
-        )
-    part = np.zeros(count, np.int64)
-    part[split.valid] = 1
-    part[split.test] = 2
-    return part
-
-
-def _check_train(rows: np.ndarray, part: np.ndarray, name: str) -> None:
-    wrong = rows[part[rows] != 0]
-    if len(wrong):
-        raise LeakageError(
-            f"{name} read row {wrong[0]}, which is a {PARTS[part[wrong[0]]]} row; "
-            f"{len(wrong)} such rows: use train rows only"
-        )
-
-
-def _check_history(
-    tables: Tables, split: Split, part: np.ndarray, targets: np.ndarray, history: np.ndarray
-) -> None:
-    if targets.ndim != 1 or history.ndim != 2 or len(targets) != len(history):
-        raise ValueError(
-            f"target_rows {targets.shape} and history_rows {history.shape} must be "
-            "[targets] and [targets, history]"
-        )
-    read = history >= 0  # [targets, history]
-    target = np.broadcast_to(targets[:, None], history.shape)[read]  # [pairs]
-    source = history[read]  # [pairs]
-    rank = event_order(tables.interactions)
-    rules = [
-        (source == target, "the target itself"),
-        (part[source] != 0, "not a train row"),
-    ]
-    if split.past_only:
-        rules.append((rank[source] >= rank[target], "not before the target"))
-    for broken, reason in rules:
-        found = np.flatnonzero(broken)
-        if len(found):
-            log, i = tables.interactions, found[0]
-            raise LeakageError(
-                f"the history of row {target[i]} (user {log['user'].iloc[target[i]]!r}) reads "
-                f"row {source[i]} ({PARTS[part[source[i]]]}), {reason}; {len(found)} such reads: "
-                "build histories from earlier train rows"
-            )
-
-
 def _random(count: int, config: SplitConfig) -> np.ndarray:
     # RandomState: its stream never changes between versions of NumPy (NEP 19).
     order = np.random.RandomState(config.seed).permutation(count)
@@ -247,6 +124,17 @@ def _random(count: int, config: SplitConfig) -> np.ndarray:
     parts = np.zeros(count, np.int64)
     parts[order[count - valid - test : count - test]] = 1
     parts[order[count - test :]] = 2
+    return parts
+
+
+def _fold(count: int, config: SplitConfig) -> np.ndarray:
+    number = _FOLDS.index(config.kind)
+    first, last = (round(count * n / len(_FOLDS)) for n in (number, number + 1))
+    parts = np.zeros(count, np.int64)
+    parts[first:last] = 2
+    base = np.flatnonzero(parts == 0)  # [rows of train and valid]
+    order = np.random.RandomState(config.seed).permutation(len(base))
+    parts[base[order[: round(len(base) * config.valid)]]] = 1
     return parts
 
 

@@ -12,7 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,6 +135,16 @@ def sha256_folder(path: str | Path) -> str:
         encoded = os.fsencode(name)
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
         digest.update(bytes.fromhex(sha256_file(file)))
+    return digest.hexdigest()
+
+
+def code_version(root: Path, patterns: Sequence[str]) -> str:
+    """SHA-256 over the source files that match, in the order of their names."""
+    files = sorted({path for pattern in patterns for path in root.glob(pattern)})
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(bytes.fromhex(sha256_file(path)))
     return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from ssrec_tf.baselines.fm import FactorizationMachine
 from ssrec_tf.baselines.knn import ImplicitItemKNN, ItemKNN, UserKNN
 from ssrec_tf.baselines.means import GlobalMean, ItemMean, UserMean
 from ssrec_tf.baselines.popularity import Popularity
+from ssrec_tf.baselines.running_bias import RunningBias
 from ssrec_tf.baselines.surprise_models import SVD, SVDpp
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "ItemKNN",
     "ItemMean",
     "Popularity",
+    "RunningBias",
     "SVDpp",
     "UserKNN",
     "UserMean",
@@ -50,6 +52,7 @@ EXTENDED: Mapping[str, type[Baseline]] = MappingProxyType(
         kind.name: kind
         for kind in (
             UserKNN, ItemKNN, ImplicitItemKNN, Content, EASE, ALS, SVD, SVDpp, FactorizationMachine,
+            RunningBias,
         )
     }
 )  # fmt: skip

@@ -42,6 +42,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     needs_rating: ClassVar[bool] = True
+    streaming: ClassVar[bool] = False  # whether it is fitted on streaming splits alone
     _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
 
     def fit(self, tables: Tables, split: Split) -> None:
@@ -65,9 +66,8 @@ class Baseline(ABC):
         self._fit(events, self._events(log.iloc[split.valid]))
         self._platt: Platt | None = None
         if "click" in log:
-            rows = log.iloc[split.valid if len(split.valid) else split.train]
-            score = self._score(rows["user"].to_numpy(), rows["item"].to_numpy())
-            self._platt = Platt.fit(score, rows["click"].to_numpy())
+            rows = split.valid if len(split.valid) else split.train
+            self._platt = Platt.fit(self._row_score(rows), log["click"].to_numpy()[rows])
 
     def scores(self, users: np.ndarray, items: np.ndarray) -> Scores:
         """Score pairs.
@@ -80,7 +80,13 @@ class Baseline(ABC):
             Rating clipped to the scale (where the log has ratings and the baseline
             predicts them) and click probability (where it has clicks), float64 [n].
         """
-        score = self._score(users, items)
+        return self._as_scores(self._score(users, items))
+
+    def row_scores(self, rows: np.ndarray) -> Scores:
+        """Score rows of the log, int64 [n]: as pairs, unless a subclass reads their past."""
+        return self._as_scores(self._row_score(rows))
+
+    def _as_scores(self, score: np.ndarray) -> Scores:
         rating = self._clip(score) if self.needs_rating else None
         return Scores(rating, None if self._platt is None else self._platt(score))
 
@@ -125,6 +131,10 @@ class Baseline(ABC):
     def _score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         user = self._users.get_indexer(pd.Index(users))
         return self._raw(user, self._items.get_indexer(pd.Index(items)))
+
+    def _row_score(self, rows: np.ndarray) -> np.ndarray:
+        log = self._tables.interactions.iloc[rows]
+        return self._score(log["user"].to_numpy(), log["item"].to_numpy())
 
     def _clip(self, rating: np.ndarray) -> np.ndarray:
         if self._tables.rating_scale is None:

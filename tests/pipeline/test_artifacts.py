@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pipeline.artifacts import Artifact, code_version, find, fingerprint, publish
+from pipeline.artifacts import Artifact, find, fingerprint, publish
 from ssrec_tf.errors import StorageError
 
 
@@ -25,18 +25,6 @@ def test_fingerprint_follows_contents_settings_and_code_but_not_places(tmp_path)
         fingerprint("A", {"x": artifact(tmp_path, "d")}, {"k": 1}, "d"),
     }
     assert len(others | {one}) == 6
-
-
-def test_code_version_sees_a_change_and_a_new_name(tmp_path):
-    (tmp_path / "a.py").write_text("1")
-    (tmp_path / "b.txt").write_text("1")
-    before = code_version(tmp_path, ("*.py",))
-    (tmp_path / "b.txt").write_text("2")
-    assert code_version(tmp_path, ("*.py", "a.py")) == before
-    (tmp_path / "a.py").write_text("2")
-    changed = code_version(tmp_path, ("*.py",))
-    (tmp_path / "a.py").rename(tmp_path / "c.py")
-    assert len({before, changed, code_version(tmp_path, ("*.py",))}) == 3
 
 
 def test_manifest_names_every_file_with_its_sha256(tmp_path):

@@ -15,10 +15,10 @@ from ssrec_tf.text_table import TextTable
 TEMPLATE = TextConfig(item_template="{title}. {genre}", vocabulary_size=300)
 
 
-def planted_tables(users=40, items=30, events=16, seed=0, ratings=True, taste=True):
+def planted_tables(users=40, items=30, events=16, seed=0, ratings=True, taste=True, moments=0):
     """Ratings 5 or 4 where tastes meet, 1 or 2 where they do not; times ascend.
 
-    Without `taste` everyone loves comedies.
+    Without `taste` everyone loves comedies. With `moments` each event is at one of so many.
     """
     rng = np.random.default_rng(seed)
     genres = np.array(["comedy", "horror"])
@@ -33,6 +33,8 @@ def planted_tables(users=40, items=30, events=16, seed=0, ratings=True, taste=Tr
     log = log.astype({"rating": np.float32, "click": np.int8, "time": np.int64})
     if not ratings:
         log = log[log["click"] == 1].drop(columns=["rating", "click"]).reset_index(drop=True)
+    if moments:
+        log["time"] = rng.integers(0, moments, len(log))
     ids = [f"i{item:02d}" for item in range(items)]
     return Tables(
         name="planted",
@@ -69,6 +71,12 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def past_world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("past"), kind="leave_one_out")
+
+
+@pytest.fixture(scope="session")
+def streaming_world(tmp_path_factory):
+    """Users come and go at once, and many events share a moment."""
+    return World(tmp_path_factory.mktemp("streaming"), kind="time_streaming", moments=60)
 
 
 @pytest.fixture(scope="session")

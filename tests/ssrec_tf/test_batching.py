@@ -86,6 +86,15 @@ def test_evaluation_gives_every_row_once_beside_the_newest_history(world):
     assert sorted(rows) == world.split.valid.tolist()
 
 
+def test_a_streaming_part_is_batched_one_target_wide(streaming_world):
+    config = BatchConfig(8, 3, 8, past_only=True)
+    rows = []
+    for batch in evaluation_batches(streaming_world.examples, "test", config):
+        assert batch["target_rows"].shape[1] == 1
+        rows += batch["target_rows"].numpy()[:, 0].tolist()
+    assert sorted(rows) == streaming_world.split.test.tolist()
+
+
 def test_histories_are_padded_to_few_lengths(world, monkeypatch):
     monkeypatch.setattr(batching, "_SHORTEST", 2)
     for most, allowed in ((12, {2, 4, 8, 12}), (3, {2, 3}), (2, {2})):

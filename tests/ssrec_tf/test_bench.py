@@ -13,10 +13,8 @@ from ssrec_tf.errors import ConfigError
 from ssrec_tf.splits import make_split
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A log in which comedy is loved by even users and horror by odd ones."""
-    folder = tmp_path_factory.mktemp("bench")
+def toy_run(folder):
+    """Write a log in which comedy is loved by even users and horror by odd ones; its run."""
     rng = np.random.default_rng(0)
     rows = ["user,item,rating,at"]
     for user in range(40):
@@ -49,7 +47,12 @@ def run(tmp_path_factory):
     return config, folder
 
 
-def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return toy_run(tmp_path_factory.mktemp("bench"))
+
+
+def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path, monkeypatch):
     config, base = run
     said = []
 
@@ -82,6 +85,13 @@ def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path):
     assert again.table() == report.table()
     measure("test")  # another part is another measurement
     assert len(said) == 3
+    said.clear()
+    monkeypatch.setattr(bench, "code_digest", lambda: "of another version")
+    measure()  # scores of other code are not reused
+    assert len(said) == 3
+    seconds = json.loads((tmp_path / "seconds.json").read_text())
+    assert set(seconds) == {"item_mean", "bias", "ease"}
+    assert all(value > 0 for value in seconds.values())
     lines = bench.differences(report, "item_mean")
     assert any(line.startswith("bias - item_mean  rmse ") for line in lines)
 

@@ -99,7 +99,7 @@ def test_round_trip_through_yaml(tmp_path):
         ("evaluate: {thresholds: 5}", "evaluate.thresholds is 5: give keys and values"),
         ("evaluate: {thresholds: {rmse: x}}", "evaluate.thresholds.rmse is 'x': give a number"),
         ("evaluate: {thresholds: {1: 2}}", "evaluate.thresholds has the key 1: put it in quotes"),
-        ("split: {kind: randm}", "split.kind is 'randm': give one of random, time, leave_one_out"),
+        ("split: {kind: randm}", "split.kind is 'randm': give one of random, time, time_stream"),
         ("encoder: {size: huge}", "encoder.size is 'huge': give one of tiny, mini, small, base"),
         ("split: {valid: 1.5}", "split.valid is 1.5: give a number from 0 to 1"),
         (

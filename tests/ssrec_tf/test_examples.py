@@ -54,6 +54,28 @@ def test_histories_are_train_rows_in_time_order(world):
             assert history == expected[users[record["user"][0] - 1]]
 
 
+def test_streaming_records_read_all_that_was_before_of_any_part(streaming_world):
+    world = streaming_world
+    log = world.tables.interactions
+    items, rows = world.tables.items.index, []
+    events = list(zip(log["time"], log.index, log["user"], strict=True))
+    crossed = 0
+    for part in ("valid", "test"):
+        for record in records(world.examples, part):
+            (row,) = record["target_rows"]
+            rows.append(row)
+            at = events[row]
+            # By brute force: every row of the log looked at for every target.
+            wanted = [e[1] for e in sorted(events) if e[2] == at[2] and e[:2] < at[:2]]
+            found = [items[item - 1] for item in record.get("history_items", [])]
+            assert found == log.loc[wanted, "item"].tolist()
+            assert list(record.get("history_ratings", [])) == log.loc[wanted, "rating"].tolist()
+            crossed += np.isin(wanted, world.split.train).sum() < len(wanted)
+    assert sorted(rows) == np.sort(np.r_[world.split.valid, world.split.test]).tolist()
+    assert crossed > 50
+    assert world.info["test"].targets == 1
+
+
 def test_info_counts_and_comes_back(world):
     assert world.info["train"].interactions == len(world.split.train)
     assert world.info["test"].interactions == len(world.split.test)

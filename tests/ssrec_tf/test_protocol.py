@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from ssrec_tf.errors import DataError, ProtocolError
-from ssrec_tf.protocol import ProtocolCard
+from ssrec_tf.protocol import PAST_HISTORY, STREAMING_HISTORY, TRAIN_HISTORY, ProtocolCard
 
 CARD = ProtocolCard(
     dataset="d", split="time", split_digest="ab", split_seed=None, part="test", rows=3,
@@ -55,6 +55,16 @@ def test_a_card_from_before_versions_is_version_one():
     assert ProtocolCard.from_dict(values) == CARD
     with pytest.raises(ProtocolError, match="metrics_version: 2 and 1"):
         replace(CARD, metrics_version=2).check_same(ProtocolCard.from_dict(values))
+
+
+def test_a_card_from_before_histories_has_the_rule_of_its_split():
+    for split, rule in (("time", PAST_HISTORY), ("random", TRAIN_HISTORY)):
+        values = replace(CARD, split=split).to_dict()
+        del values["histories"]
+        assert ProtocolCard.from_dict(values).histories == rule
+    streaming = replace(CARD, histories=STREAMING_HISTORY)
+    with pytest.raises(ProtocolError, match=r"histories: 'train rows of the user' and .all rows"):
+        CARD.check_same(streaming)
 
 
 def test_a_missing_field_is_named():

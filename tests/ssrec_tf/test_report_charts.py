@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ssrec_tf.metrics import CalibrationBin
-from ssrec_tf.report_charts import calibration_chart, interval_chart, line_chart
+from ssrec_tf.report_charts import calibration_chart, interval_chart, line_chart, standalone
 
 EVIL = "<script>&\"'"
 
@@ -95,3 +95,17 @@ def test_texts_are_escaped():
     ):
         assert "<script" not in chart
         assert EVIL in "".join(parsed(chart).itertext())
+
+
+def test_a_chart_stands_alone_with_its_colours_and_names():
+    chart = line_chart("loss", {EVIL: [(0, 4), (1, 2)], "valid": [(0, 3), (1, 3)]})
+    root = ET.fromstring(standalone(chart, [EVIL, "valid"]))  # noqa: S314 (our own output)
+    svg = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{svg}svg"
+    style = root.find(f"{svg}style").text
+    assert "--s0: #" in style
+    assert "svg .line.s0" in style
+    assert "body" not in style
+    names = {node.text: node.get("style") for node in root.iter(f"{svg}text")}
+    assert names[EVIL] == "fill: var(--s0)"
+    assert names["valid"] == "fill: var(--s1)"

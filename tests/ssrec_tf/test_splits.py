@@ -1,7 +1,6 @@
-"""The published parts row for row; by hand on small logs; and leaks of every kind are caught."""
+"""The published parts row for row; and by hand on small logs."""
 
 import hashlib
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +8,9 @@ import pytest
 
 from ssrec_tf import datasets
 from ssrec_tf.config import SplitConfig
-from ssrec_tf.errors import ConfigError, DataError, LeakageError, NetworkError
-from ssrec_tf.splits import Split, check_history, check_leakage, event_order, make_split
+from ssrec_tf.errors import ConfigError, DataError, NetworkError
+from ssrec_tf.leakage import check_leakage
+from ssrec_tf.splits import event_order, make_split
 from ssrec_tf.tables import Tables
 
 # The first 16 digits, as published with the benchmark.
@@ -18,7 +18,9 @@ PUBLISHED = [
     ("random", 42, "9cffaa348b4ee0a1", (80_000, 10_000, 10_000)),
     ("random", 43, "735f05cd4d35397a", (80_000, 10_000, 10_000)),
     ("random", 44, "81b54458f4f9561b", (80_000, 10_000, 10_000)),
+    ("u1", 42, "cb4d85c079dcce12", (72_000, 8_000, 20_000)),
     ("time", 42, "994672e5a5484a05", (80_003, 9_997, 10_000)),
+    ("time_streaming", 42, "994672e5a5484a05", (80_003, 9_997, 10_000)),
     ("leave_one_out", 42, "21f8c12a78bacb8b", (98_114, 943, 943)),
     ("cold_item", 42, "f29a27f3defe1ad4", (82_383, 7_801, 9_816)),
 ]
@@ -84,6 +86,31 @@ def test_time_split_of_a_log_without_times_is_by_row():
     assert split.test.tolist() == [9]
 
 
+def test_streaming_has_the_parts_of_time_and_another_rule():
+    data = table("abcdefghij", "x" * 10, [5, 1, 1, 9, 9, 9, 2, 3, 4, 10])
+    time, streaming = (
+        make_split(data, SplitConfig(kind, 0, 0.5, 0.2)) for kind in ("time", "time_streaming")
+    )
+    assert streaming.digest == time.digest
+    assert (time.streaming, streaming.streaming) == (False, True)
+    assert streaming.past_only
+
+
+def test_folds_are_blocks_of_the_file():
+    data = table("a" * 23, "x" * 23)
+    tests = []
+    for number in range(1, 6):
+        split = make_split(data, SplitConfig(f"u{number}", 3, 0.25))
+        tests.append(split.test.tolist())
+        base = np.concatenate([split.train, split.valid])
+        assert not split.past_only
+        assert len(split.valid) == round(len(base) * 0.25)
+        other = make_split(data, SplitConfig(f"u{number}", 4, 0.25))
+        assert other.test.tolist() == tests[-1]
+        assert other.valid.tolist() != split.valid.tolist()
+    assert [row for rows in tests for row in rows] == list(range(23))
+
+
 def test_leave_one_out_goes_by_time_then_row():
     data = table("aababaccb", "xyzxyzxyz", [3, 1, 9, 3, 9, 2, 1, 2, 5])
     split = make_split(data, SplitConfig("leave_one_out"))
@@ -128,73 +155,3 @@ def test_too_little_data_and_unknown_kinds():
 def test_event_order_is_by_time_then_row():
     assert event_order(table("aaaa", "xxxx", [2, 1, 2, 1]).interactions).tolist() == [2, 0, 3, 1]
     assert event_order(table("aaa", "xxx").interactions).tolist() == [0, 1, 2]
-
-
-DATA = table("aaabbb", "xyzxyz", [1, 2, 3, 1, 2, 2])
-SPLIT = Split(np.array([0, 1, 3]), np.array([4]), np.array([2, 5]), "time", "", True)
-ANY_TIME = Split(np.array([0, 1, 3]), np.array([4]), np.array([2, 5]), "random", "", False)
-
-
-@pytest.mark.parametrize(
-    ("split", "message"),
-    [
-        (Split(np.array([0, 1]), np.array([1]), np.arange(2, 6), "", "", False), "row 1 stands in"),
-        (Split(np.array([0, 1]), np.array([2]), np.array([3, 4]), "", "", False), "row 5 stands"),
-        (Split(np.arange(6), np.array([6]), np.array([7]), "", "", False), "names row 7 of 6"),
-        (Split(np.arange(6), np.array([-1]), np.array([]), "", "", False), "names row -1 of 6"),
-    ],
-)
-def test_parts_must_be_disjoint_and_cover(split, message):
-    split = Split(*(np.asarray(p, int) for p in (split.train, split.valid, split.test)), "", "", 0)
-    with pytest.raises(LeakageError, match=message):
-        check_leakage(DATA, split)
-
-
-@pytest.mark.parametrize("name", ["statistic_rows", "vocabulary_rows"])
-def test_statistics_and_vocabularies_read_train_only(name):
-    check_leakage(DATA, SPLIT, **{name: np.array([3, 0])})
-    with pytest.raises(LeakageError, match=r"read row 4, which is a valid row; 2 such rows: use"):
-        check_leakage(DATA, SPLIT, **{name: np.array([0, 4, 5])})
-
-
-@pytest.mark.parametrize(
-    ("split", "targets", "history", "message"),
-    [
-        (SPLIT, [2, 5], [[0, 1], [3, -1]], None),
-        (SPLIT, [2, 5], [[0, 1], [3, 4]], r"row 5 \(user 'b'\) reads row 4 \(valid\), not a train"),
-        (SPLIT, [1], [[1]], "reads row 1 .train., the target itself"),
-        (SPLIT, [0], [[1]], "reads row 1 .train., not before the target; 1 such reads"),
-        (ANY_TIME, [0], [[1]], None),
-        (ANY_TIME, [0], [[2]], "not a train row"),
-        (SPLIT, [4], [[1]], None),  # the same moment, an earlier row
-    ],
-)
-def test_histories_read_earlier_train_rows_only(split, targets, history, message):
-    arguments = {"target_rows": np.array(targets), "history_rows": np.array(history)}
-    if message is None:
-        check_leakage(DATA, split, **arguments)
-    else:
-        with pytest.raises(LeakageError, match=message):
-            check_leakage(DATA, split, **arguments)
-
-
-def test_histories_of_the_wrong_shape():
-    with pytest.raises(ValueError, match="give both or neither"):
-        check_leakage(DATA, SPLIT, target_rows=np.array([2]))
-    with pytest.raises(ValueError, match=r"must be \[targets\] and \[targets, history\]"):
-        check_leakage(DATA, SPLIT, target_rows=np.array([2]), history_rows=np.array([0]))
-
-
-def events(times, rows) -> SimpleNamespace:
-    return SimpleNamespace(times=np.array(times, int), rows=np.array(rows, int))
-
-
-def test_history_of_one_record():
-    late = events([5, 5], [8, 2])
-    check_history(events([5, 4], [1, 9]), late, past_only=True)
-    check_history(events([], []), late, past_only=True)
-    check_history(events([9], [9]), late, past_only=False)
-    with pytest.raises(LeakageError, match=r"history of row 2 \(time 5\) reads row 3 \(time 5\)"):
-        check_history(events([5, 4], [3, 9]), late, past_only=True)
-    with pytest.raises(LeakageError, match="row 8 is a target and stands in its own history"):
-        check_history(events([5], [8]), late, past_only=False)

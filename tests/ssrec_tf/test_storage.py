@@ -184,3 +184,15 @@ def test_folder_digest_sees_names_and_contents_only(tmp_path):
     assert len(digests | {base}) == 5
     with pytest.raises(StorageError, match="is not a folder"):
         storage.sha256_folder(tmp_path / "absent")
+
+
+def test_code_version_sees_a_change_and_a_new_name(tmp_path):
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "b.txt").write_text("1")
+    before = storage.code_version(tmp_path, ("*.py",))
+    (tmp_path / "b.txt").write_text("2")
+    assert storage.code_version(tmp_path, ("*.py", "a.py")) == before
+    (tmp_path / "a.py").write_text("2")
+    changed = storage.code_version(tmp_path, ("*.py",))
+    (tmp_path / "a.py").rename(tmp_path / "c.py")
+    assert len({before, changed, storage.code_version(tmp_path, ("*.py",))}) == 3

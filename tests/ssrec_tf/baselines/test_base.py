@@ -109,6 +109,7 @@ def test_available():
 def test_extended():
     assert list(EXTENDED) == [
         "user_knn", "item_knn", "implicit_item_knn", "content", "ease", "als", "svd", "svdpp", "fm",
+        "running_bias",
     ]  # fmt: skip
     assert all(kind.name == name for name, kind in EXTENDED.items())
     # Without the extra `bench` they can be named and made; a library is missed when fitting.

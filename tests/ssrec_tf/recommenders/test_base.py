@@ -11,6 +11,7 @@ from ssrec_tf.batching import train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.scoring import rank_part, render_pairs, score_part, score_rows
+from ssrec_tf.splits import event_order
 from ssrec_tf.statistics import LabelStatistics
 from tests.ssrec_tf.conftest import World
 
@@ -173,6 +174,57 @@ def test_pairs_are_rendered_from_train_rows_only(world):
         own = train[train["user"] == log.loc[row, "user"]]
         assert len(text.splitlines()) == len(own)
         assert item not in text
+
+
+def test_streaming_rows_are_scored_and_rendered_from_all_that_was_before(streaming_world):
+    world = streaming_world
+    model = build(world)
+    sizes = learning.batch_config(model.config, past_only=True)
+    rows = world.split.test
+    rating, click = score_rows(model, world.examples, "test", sizes, rows)
+    log, order = world.tables.interactions, event_order(world.tables.interactions)
+    refs = {item: ref for ref, item in enumerate(world.tables.items.index, 1)}
+    behaviours, _ = render_pairs(world.text, world.tables, world.split, rows)
+    for place in range(0, len(rows), 7):
+        row = rows[place]
+        before = log[(log["user"] == log.loc[row, "user"]) & (order < order[row])]
+        before = before.loc[np.argsort(order)[np.isin(np.argsort(order), before.index)]]
+        batch = {  # by hand, one row alone
+            "user": tf.constant([1 + world.tables.users.index.get_loc(log.loc[row, "user"])]),
+            "history_items": tf.constant([[refs[item] for item in before["item"]]], tf.int32),
+            "history_ratings": tf.constant([before["rating"].tolist()], tf.float32),
+            "target_items": tf.constant([[refs[log.loc[row, "item"]]]]),
+        }
+        scores = model.scores_of(batch)
+        assert rating[place] == pytest.approx(model.clip(scores.rating)[0, 0].numpy(), abs=1e-5)
+        assert click[place] == pytest.approx(tf.sigmoid(scores.click_logit)[0, 0].numpy(), abs=1e-5)
+        assert len(behaviours[place].splitlines()) == len(before)
+
+
+def test_a_streaming_ranking_is_of_the_moment_the_part_began(streaming_world):
+    world = streaming_world
+    model = build(world)
+    model.store_items()
+    sizes = learning.batch_config(model.config, past_only=True)
+    log, order = world.tables.interactions, event_order(world.tables.interactions)
+    users = np.sort(log.loc[world.split.test, "user"].unique())
+    found = rank_part(model, world.examples, "test", sizes, world.tables, world.split, users)
+    refs = {item: ref for ref, item in enumerate(world.tables.items.index, 1)}
+    index = tf.convert_to_tensor(model.items.index()).numpy()[1:]
+    earlier = np.r_[world.split.train, world.split.valid]
+    for user, scores in list(zip(users, found, strict=True))[:5]:
+        before = log.loc[earlier[np.argsort(order[earlier])]]
+        before = before[before["user"] == user]
+        batch = {
+            "user": tf.constant([1 + world.tables.users.index.get_loc(user)]),
+            "history_items": tf.constant([[refs[item] for item in before["item"]]], tf.int32),
+            "history_ratings": tf.constant([before["rating"].tolist()], tf.float32),
+            "target_items": tf.constant([[0]]),
+        }
+        wanted = model.query_of(batch).numpy()[0] @ index.T
+        fine = np.isfinite(scores)
+        assert fine.sum() == 30 - log.loc[world.split.train, "user"].eq(user).sum()
+        assert scores[fine] == pytest.approx(wanted[fine], abs=1e-5)
 
 
 def test_weights_round_trip_and_mismatch(world, tmp_path):

@@ -1,0 +1,170 @@
+"""Results over seeds: averaged, compared in pairs, shown as Markdown and as rows of a CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ssrec_tf.bootstrap import percentile_interval
+from ssrec_tf.figures import Difference, Figure, Report, compare
+
+_SHOWN = ("rmse", "mae", "auc", "gauc", "log_loss", "recall@", "ndcg@", "mrr@")
+_DRAWN = ("rmse", "ndcg@", "auc")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The bench on one split.
+
+    Attributes:
+        report: Figures by model; models of several seeds averaged, see `averaged`.
+        spread: Standard deviation over seeds by metric by model, NaN of one seed.
+        seeds: Trainings by model.
+        seconds: Wall-clock seconds of fitting and scoring by model, a mean over seeds.
+    """
+
+    report: Report
+    spread: Mapping[str, Mapping[str, float]]
+    seeds: Mapping[str, int]
+    seconds: Mapping[str, float]
+
+
+def summarise(report: Report, seconds: Mapping[str, float]) -> Result:
+    """Average a report's models over their seeds.
+
+    Args:
+        report: Of `bench`: `name/seed` for a model of several seeds, else `name`.
+        seconds: By the same names; NaN where one is not known.
+    """
+    groups = _groups(report)
+    spread = {
+        name: {
+            metric: float(np.std([report.models[m][metric].value for m in members], ddof=1))
+            if len(members) > 1
+            else math.nan
+            for metric in report.models[members[0]]
+        }
+        for name, members in groups.items()
+    }
+    return Result(
+        report=averaged(report),
+        spread=spread,
+        seeds={name: len(members) for name, members in groups.items()},
+        seconds={
+            name: float(np.mean([seconds.get(m, math.nan) for m in members]))
+            for name, members in groups.items()
+        },
+    )
+
+
+def averaged(report: Report) -> Report:
+    """Put one model in the place of its seeds: `name` for `name/1`, `name/2` and so on.
+
+    A figure is the mean over seeds. Its resamples are the means over seeds of the same
+    resample of users, so that differences stay paired and speak of the method, not of one
+    training.
+    """
+    models = {}
+    for name, members in _groups(report).items():
+        first = report.models[members[0]]
+        if len(members) == 1:
+            models[name] = first
+            continue
+        models[name] = {
+            metric: _mean_figure([report.models[member][metric] for member in members])
+            for metric in first
+        }
+    return replace(report, models=models, slices=(), calibration={})
+
+
+def _groups(report: Report) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in report.models:
+        groups.setdefault(name.rpartition("/")[0] or name, []).append(name)
+    return groups
+
+
+def _mean_figure(figures: Sequence[Figure]) -> Figure:
+    value = float(np.mean([figure.value for figure in figures]))
+    kept = [figure.samples for figure in figures if figure.samples is not None]
+    if len(kept) < len(figures) or math.isnan(value):
+        return Figure(value)
+    samples = np.mean(kept, axis=0)  # [bootstrap]
+    return Figure(value, *percentile_interval(samples), samples.astype(np.float32))
+
+
+def main_metrics(result: Result) -> list[str]:
+    """Return the metrics that a table shows."""
+    return [name for name in result.report.main_metrics() if name.startswith(_SHOWN)]
+
+
+def drawn_metric(result: Result) -> str | None:
+    """Return the metric that a chart is worth."""
+    names = main_metrics(result)
+    return next((m for start in _DRAWN for m in names if m.startswith(start)), None)
+
+
+def show_figure(result: Result, model: str, metric: str) -> str:
+    """Return value, spread and interval of a figure, bold where it is the best."""
+    figure = result.report.models[model].get(metric)
+    if figure is None or math.isnan(figure.value):
+        return "-"
+    value = f"{figure.value:.4f}"
+    value = f"**{value}**" if model in result.report.best(metric) else value
+    spread = result.spread[model].get(metric, math.nan)
+    if not math.isnan(spread):
+        value += f" ± {spread:.4f}"
+    return value if math.isnan(figure.low) else f"{value} ({figure.low:.3f}-{figure.high:.3f})"
+
+
+def difference(report: Report, model: str, against: str, metric: str) -> Difference | None:
+    """Subtract, where both have the metric."""
+    have = all(metric in report.models[name] for name in (model, against))
+    return compare(report, model, report, against, metric) if have else None
+
+
+def show_difference(found: Difference | None) -> str:
+    """Return `+0.0100 (+0.0050 to +0.0150)`, bold where it is surely better."""
+    if found is None or math.isnan(found.value):
+        return "-"
+    shown = f"{found.value:+.4f}"
+    shown = f"**{shown}**" if found.better else shown
+    return shown if math.isnan(found.low) else f"{shown} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" + "|---:" * (len(rows[0]) - 1) + "|")
+    return "\n".join(lines)
+
+
+def records(result: Result, against: str | None) -> list[dict[str, str | float]]:
+    """Return a row for each model and metric, with its difference to `against`."""
+    rows: list[dict[str, str | float]] = []
+    for model, found in result.report.models.items():
+        for metric, figure in found.items():
+            less = None
+            if against in result.report.models and model != against:
+                less = difference(result.report, model, str(against), metric)
+            less = less or Difference(math.nan, math.nan, math.nan, None)
+            rows.append(
+                {
+                    "part": result.report.card.part,
+                    "model": model,
+                    "metric": metric,
+                    "value": figure.value,
+                    "low": figure.low,
+                    "high": figure.high,
+                    "seeds": result.seeds[model],
+                    "spread": result.spread[model][metric],
+                    "difference": less.value,
+                    "difference_low": less.low,
+                    "difference_high": less.high,
+                    "seconds": result.seconds[model],
+                }
+            )
+    return rows
