@@ -226,6 +226,8 @@ def from_dict(values: object) -> RunConfig:
     """Build and check a `RunConfig` from plain values; the inverse of `to_dict`."""
     config = build(RunConfig, values)
     _check_values(config, "")
+    if config.text.huggingface and config.text.preset:
+        raise ConfigError("text.huggingface and text.preset are both given: leave one out")
     check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
     if config.pretrain.loop.steps > 0:

@@ -64,6 +64,7 @@ class Permutation(keras.Model):
         self._choose = TokenMasker(text.vocabulary, chosen)
         size = text.vocabulary.size
         self.bias = self.add_weight(shape=(size,), initializer="zeros", name="bias")
+        self.built = True
 
     def permuted(self, batch: Batch, seed: tf.Tensor) -> Permuted:
         """Assemble and draw an order, as a function of (batch, seed)."""

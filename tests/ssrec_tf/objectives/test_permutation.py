@@ -1,5 +1,7 @@
 """Permutation: no target is read before its turn, and the planted pairs are learnt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.learning import create_encoder
 from ssrec_tf.objectives import MaskedToken, Permutation
-from tests.ssrec_tf.objectives.conftest import SEED, config, learn, pairs, walks
+from tests.ssrec_tf.objectives.conftest import SEED, batch_of, config, learn, walks
 
 
 @pytest.fixture
@@ -71,10 +73,18 @@ def test_equal_seeds_draw_equal_orders(objective):
     assert not np.array_equal(first.order, other.order)
 
 
-def test_the_planted_pairs_are_learnt(objective):
-    found = learn(objective, 150, pairs)
-    # `film`, `number` and `.` are three of seven; the rest must come from the context.
-    assert found["permutation_accuracy"] > 0.9
+def few_pairs(seed=0, size=32):
+    """Two items each, of four pairs: either tells the other."""
+    first = 1 + 2 * np.random.default_rng(seed).integers(0, 4, (size, 1))
+    return batch_of(first + np.arange(2))
+
+
+@pytest.mark.slow
+def test_the_planted_pairs_are_learnt(xlnet, world):
+    settings = config(item_token_dropout=0.0, tasks=TaskConfig(prediction_k=3))
+    objective = Permutation(xlnet, world.text, replace(settings, sequence_length=20))
+    # By its place alone a token is known in 4 cases of 7, and else guessed in 1 of 4.
+    assert learn(objective, 120, few_pairs)["permutation_accuracy"] > 0.88 > 4.75 / 7
 
 
 def test_an_encoder_of_one_stream_is_refused(encoder, world):
