@@ -76,7 +76,7 @@ def load_preset(
     A row of its token embedding is a token of its own tokenizer. Where that is WordPiece
     (BERT, DistilBERT) the vocabulary must begin with its words. Where the folder has no
     tokenizer it is one saved here (`backbone.save_to_preset`), and must have a row for each
-    token of this vocabulary. The rows of any other tokenizer (the bytes pairs of RoBERTa
+    token of this vocabulary. The rows of any other tokenizer (the byte pairs of RoBERTa
     and GPT-2, XLNet's SentencePiece) stand for tokens that no text here is made of.
 
     Raises:

@@ -57,16 +57,9 @@ class XLNetStreams(keras.layers.Layer):
         """
         embedding = self.backbone.content_query_embedding
         shape = tf.shape(token_ids)
-        batch, length = shape[0], shape[1]
         content = embedding.dropout_layer(embedding.word_embed(token_ids))
-        far = embedding.relative_positional_encoding(length, length, 1)  # [2 * length, 1, width]
-        far = tf.transpose(far, [1, 0, 2])  # [1, 2 * length, width]
-        far = embedding.dropout_layer(tf.repeat(far, batch, axis=0))  # [batch, 2 * length, width]
-        query = None
-        if targets is not None:
-            start = tf.convert_to_tensor(self.backbone.attn_mask_layer.mask_emb)  # [1, 1, width]
-            query = tf.tile(start, [batch, tf.shape(targets)[1], 1])  # [batch, slots, width]
-            query = embedding.dropout_layer(query)
+        query = None if targets is None else self._start(shape[0], tf.shape(targets)[1])
+        distances = self._distances(shape[0], shape[1])
         seen_by_content, seen_by_query = visible(padding_mask, order)
         for layer in self.backbone.transformer_layers:
             content, query = layer(
@@ -74,12 +67,25 @@ class XLNetStreams(keras.layers.Layer):
                 output_query=query,
                 attn_mask_content=seen_by_content,
                 attn_mask_query=seen_by_query,
-                pos_emb=far,
+                pos_emb=distances,
                 seg_mat=segment_ids[:, :, None] != segment_ids[:, None, :],
                 target_mapping=targets,
             )
         dropout = self.backbone.get_layer("dropout")
         return dropout(content), None if query is None else dropout(query)
+
+    def _start(self, batch: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
+        """Where each query begins, one trained vector: float32 [batch, slots, width]."""
+        vector = tf.convert_to_tensor(self.backbone.attn_mask_layer.mask_emb)  # [1, 1, width]
+        embedding = self.backbone.content_query_embedding
+        return embedding.dropout_layer(tf.tile(vector, [batch, slots, 1]))
+
+    def _distances(self, batch: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        """Sinusoids of distances, length to 1 - length: float32 [batch, 2 * length, width]."""
+        embedding = self.backbone.content_query_embedding
+        waves = embedding.relative_positional_encoding(length, length, 1)  # [2 * length, 1, width]
+        waves = tf.repeat(tf.transpose(waves, [1, 0, 2]), batch, axis=0)
+        return embedding.dropout_layer(waves)  # [batch, 2 * length, width]
 
 
 def visible(padding_mask: tf.Tensor, order: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -71,6 +71,15 @@ def test_who_sees_later_tokens_and_segments(vocabulary, architecture):
     assert (abs(before - parted)[0].numpy().max() > 1e-3) == knows
 
 
+@every_architecture
+def test_dropout_is_on_in_training_only(vocabulary, architecture):
+    encoder = Encoder.create(EncoderConfig(architecture=architecture, dropout=0.5), vocabulary)
+    ids = tf.constant([[2, 5, 6, 3]])
+    first, again, trained = (encoder(ids, training=on)[0] for on in (False, False, True))
+    assert np.array_equal(first, again)
+    assert abs(first - trained).numpy().max() > 1e-2
+
+
 def test_pooled_is_a_mean_and_of_gpt2_one_by_what_was_read(vocabulary):
     ids = tf.constant([[2, 5, 3, 0]])
     states, pooled = make(vocabulary, "roberta")(ids)
