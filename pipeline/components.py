@@ -36,6 +36,8 @@ _ENCODER = (
     "ssrec_tf/batching.py",
     "ssrec_tf/masking.py",
     "ssrec_tf/sequences.py",
+    "ssrec_tf/backbones.py",
+    "ssrec_tf/xlnet.py",
     "ssrec_tf/encoders.py",
     "ssrec_tf/objectives/*.py",
     "ssrec_tf/training.py",

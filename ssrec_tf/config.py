@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ssrec_tf.config_data import check_data
+from ssrec_tf.config_encoder import ARCHITECTURES, check_architecture
+from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
@@ -68,6 +70,9 @@ class SplitConfig:
 class TextConfig:
     """How rows become text, and text becomes tokens.
 
+    The word pieces are trained, or those of `huggingface` (a BERT folder) or `preset` (a
+    KerasHub preset folder of BERT or DistilBERT).
+
     A template names attributes in braces; a part in square brackets is left out
     when its attribute is missing: `"{title}[ ({year})][. {genres}]"`. `{year:10}` is the
     number rounded down to a multiple of 10.
@@ -78,23 +83,11 @@ class TextConfig:
     vocabulary_size: int = 8000
     lowercase: bool = True
     huggingface: str | None = None
+    preset: str | None = None
     stop_words: tuple[str, ...] = ()
     mask_personal_data: bool = False
     max_item_tokens: int = 32
     max_user_tokens: int = 16
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """`size`: tiny, mini, small or base, from scratch; or `huggingface`.
-
-    `huggingface`: a BERT folder, or `all-minilm-l6-v2`, which is fetched. Then
-    `text.huggingface` must name the same, for its vocabulary.
-    """
-
-    size: str = "tiny"
-    huggingface: str | None = None
-    dropout: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -249,8 +242,12 @@ def from_dict(values: object) -> RunConfig:
     """Build and check a `RunConfig` from plain values; the inverse of `to_dict`."""
     config = build(RunConfig, values)
     _check_values(config, "")
+    if config.text.huggingface and config.text.preset:
+        raise ConfigError("text.huggingface and text.preset are both given: leave one out")
     check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
+    if config.pretrain.loop.steps > 0:
+        check_architecture(config.encoder.architecture, config.pretrain.objectives)
     if config.train.loop.steps < 1:
         raise ConfigError("train.loop.steps is 0: give a number of at least 1")
     split = config.split
@@ -274,6 +271,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
         *("random", "time", "time_streaming", "leave_one_out", "cold_item"),
         *("u1", "u2", "u3", "u4", "u5"),
     ),
+    "architecture": ARCHITECTURES,
     "size": ("tiny", "mini", "small", "base"),
     "reading": ("two_level", "joint"),
     "item_text": ("encoder", "words", "both"),

@@ -15,6 +15,8 @@ OBJECTIVES = (
     "next_text",
     "two_views",
     "next_item",
+    "next_token",
+    "permutation",
 )
 ITEM_LOSSES = ("softmax", "sampled_softmax", "gbce")
 
@@ -33,6 +35,7 @@ class TaskConfig:
         crop, mask, reorder: shares of the events that a view keeps, hides or shuffles.
         texts: most item texts encoded in a step (next_item).
         layers: of the causal decoder (next_item).
+        prediction_k: one token of so many is predicted, the last of the order (permutation).
     """
 
     hide_rate: float = 0.2
@@ -45,6 +48,7 @@ class TaskConfig:
     reorder: float = 0.6
     texts: int = 256
     layers: int = 1
+    prediction_k: int = 6
 
     def __post_init__(self) -> None:
         """Refuse values outside their range.
@@ -61,7 +65,8 @@ class TaskConfig:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"pretrain.tasks.{name} is {value}: give a number from 0 to 1")
-        for name, low in (("temperature", 0.001), ("negatives", 1), ("texts", 1), ("layers", 1)):
+        lows = {"temperature": 0.001, "negatives": 1, "texts": 1, "layers": 1, "prediction_k": 2}
+        for name, low in lows.items():
             value = getattr(self, name)
             if value < low:
                 raise ConfigError(

@@ -51,6 +51,20 @@ class MaskedBatch(NamedTuple):
     mask_weights: tf.Tensor
 
 
+def is_maskable(vocabulary: Vocabulary) -> list[bool]:
+    """Tell for each token whether it may be hidden or asked for: not the special ones."""
+    special = {
+        vocabulary.pad_id,
+        vocabulary.unk_id,
+        vocabulary.cls_id,
+        vocabulary.sep_id,
+        vocabulary.mask_id,
+        vocabulary.item_id,
+        vocabulary.rated_id,
+    }
+    return [i not in special for i in range(vocabulary.size)]
+
+
 class TokenMasker(tf.Module):
     """BERT's 80/10/10 rule over a vocabulary; special tokens are never hidden.
 
@@ -63,16 +77,7 @@ class TokenMasker(tf.Module):
         super().__init__()
         self.config = config
         self._mask_id = vocabulary.mask_id
-        special = {
-            vocabulary.pad_id,
-            vocabulary.unk_id,
-            vocabulary.cls_id,
-            vocabulary.sep_id,
-            vocabulary.mask_id,
-            vocabulary.item_id,
-            vocabulary.rated_id,
-        }
-        maskable = [i not in special for i in range(vocabulary.size)]
+        maskable = is_maskable(vocabulary)
         continues = [word.startswith("##") for word in vocabulary.words]
         continues += [False] * (vocabulary.size - len(continues))
         self._maskable = tf.constant(maskable)  # [vocabulary]

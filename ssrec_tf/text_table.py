@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from ssrec_tf import rendering, storage
 from ssrec_tf.config import TextConfig
-from ssrec_tf.published import bert_folder
+from ssrec_tf.published import bert_folder, local_folder
 from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
 from ssrec_tf.tokenization import WordPieceTokenizer
-from ssrec_tf.vocabulary import Vocabulary, load_huggingface, train_vocabulary
+from ssrec_tf.vocabulary import Vocabulary, load_huggingface, load_preset, train_vocabulary
 
 _TOKENIZE_BATCH = 4096
 
@@ -55,7 +55,7 @@ class TextTable:
 
         Raises:
             ConfigError: a template names an attribute that the tables lack.
-            VocabularyError: `config.huggingface` holds no BERT vocabulary.
+            VocabularyError: `config.huggingface` or `config.preset` holds no BERT vocabulary.
         """
         items = rendering.render_items(tables, config)
         users = rendering.render_users(tables, config)
@@ -66,6 +66,8 @@ class TextTable:
             vocabulary = load_huggingface(
                 bert_folder(config.huggingface), items=known, ratings=ratings
             )
+        elif config.preset:
+            vocabulary = load_preset(local_folder(config.preset), items=known, ratings=ratings)
         else:
             seen = pd.concat([items.loc[known], users.loc[sorted(train["user"].unique())]])
             vocabulary = train_vocabulary(

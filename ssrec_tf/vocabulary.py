@@ -205,6 +205,36 @@ def load_huggingface(folder: Path, *, items: Sequence[str], ratings: Sequence[fl
     return Vocabulary(words, tuple(float(r) for r in ratings), tuple(sorted(items)), lowercase)
 
 
+def load_preset(folder: Path, *, items: Sequence[str], ratings: Sequence[float]) -> Vocabulary:
+    """Take the word pieces of a KerasHub preset folder of BERT or DistilBERT.
+
+    Raises:
+        VocabularyError: it has no WordPiece tokenizer.
+    """
+    words = preset_words(folder)
+    if words is None:
+        raise VocabularyError(
+            f"text.preset={str(folder)!r} has no WordPiece tokenizer (it has "
+            f"{preset_tokenizer(folder)}); give a KerasHub preset folder of BERT or DistilBERT"
+        )
+    lowercase = bool(_json(folder / "tokenizer.json")["config"].get("lowercase", False))
+    return Vocabulary(words, tuple(float(r) for r in ratings), tuple(sorted(items)), lowercase)
+
+
+def preset_tokenizer(folder: Path) -> str | None:
+    """Name the class of a KerasHub preset folder's tokenizer; None where it has none."""
+    try:
+        return str(_json(folder / "tokenizer.json").get("class_name", "")) or None
+    except (OSError, ValueError) as error:
+        raise VocabularyError(f"{folder}/tokenizer.json is not readable ({error})") from None
+
+
+def preset_words(folder: Path) -> tuple[str, ...] | None:
+    """Word pieces of a KerasHub preset folder; None where it has no WordPiece tokenizer."""
+    path = folder / "assets" / "tokenizer" / "vocabulary.txt"  # others have .json or .spm
+    return _lines(path) if preset_tokenizer(folder) and path.is_file() else None
+
+
 def _words_of(model: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     """Word pieces of the `model` of a `tokenizer.json`, in the order of their ids."""
     if model.get("type") != "WordPiece":

@@ -7,6 +7,8 @@ from ssrec_tf.objectives.masked_rating import MaskedRating
 from ssrec_tf.objectives.masked_token import MaskedToken
 from ssrec_tf.objectives.mixture import Mixture, make_objective
 from ssrec_tf.objectives.next_item import NextItem
+from ssrec_tf.objectives.next_token import NextToken
+from ssrec_tf.objectives.permutation import Permutation
 
 __all__ = [
     "Completion",
@@ -16,6 +18,8 @@ __all__ = [
     "Mixture",
     "NextItem",
     "NextText",
+    "NextToken",
+    "Permutation",
     "TwoViews",
     "make_objective",
 ]

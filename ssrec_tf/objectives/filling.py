@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
+from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import MaskedBatch
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
@@ -23,8 +24,13 @@ class Filling(keras.Model):
     def __init__(
         self, encoder: Encoder, text: TextTable, config: PretrainConfig, *, name: str
     ) -> None:
-        """Build the head over `encoder`; `text` gives the tokens of a batch's references."""
+        """Build the head over `encoder`; `text` gives the tokens of a batch's references.
+
+        Raises:
+            ConfigError: the encoder sees only what stands before a gap.
+        """
         super().__init__(name=name)
+        check_architecture(encoder.architecture, [name])
         self.encoder, self.text = encoder, text
         self.head = token_head(encoder)
         self.window = BehaviourWindow(text, config, encoder.max_length)

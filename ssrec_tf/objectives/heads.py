@@ -14,6 +14,8 @@ from ssrec_tf.encoders import Encoder, exact_gelu
 
 def token_head(encoder: Encoder) -> Any:
     """BERT's masked-token head; its output weights are the token embedding's."""
+    if not isinstance(encoder.token_embedding, keras.layers.ReversibleEmbedding):  # XLNet's
+        return RowsHead(encoder, 0, encoder.vocabulary.size, name="masked_lm_head")
     return keras_hub.layers.MaskedLMHead(
         token_embedding=encoder.token_embedding,
         intermediate_activation=exact_gelu,
@@ -58,8 +60,13 @@ class RowsHead(keras.layers.Layer):
         """Ready states to meet rows: float32 [..., width] to the same."""
         return self.norm(self.dense(states))
 
-    def call(self, states: tf.Tensor) -> tf.Tensor:
-        """Logits of all rows: float32 [..., width] to [..., count]."""
+    def call(self, states: tf.Tensor, mask_positions: tf.Tensor | None = None) -> tf.Tensor:
+        """Logits of all rows: float32 [..., width] to [..., count].
+
+        With `mask_positions`, int32 [batch, masks], as `MaskedLMHead`: of the states there.
+        """
+        if mask_positions is not None:
+            states = tf.gather(states, mask_positions, batch_dims=1)  # [batch, masks, width]
         logits = tf.einsum("...d,nd->...n", self.transform(states), self.rows())
         return logits + tf.convert_to_tensor(self.bias)
 

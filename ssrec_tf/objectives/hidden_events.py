@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
+from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.objectives.behaviour_window import OWN, BehaviourWindow, chosen_events, draw_events
 from ssrec_tf.text_table import TextTable
@@ -37,8 +38,13 @@ class HiddenEventModel(keras.Model):
     def __init__(
         self, encoder: Encoder, text: TextTable, config: PretrainConfig, *, name: str, field: int
     ) -> None:
-        """Keep the encoder and the window; `field` is `OWN` (with the words) or `RATING`."""
+        """Keep the encoder and the window; `field` is `OWN` (with the words) or `RATING`.
+
+        Raises:
+            ConfigError: the encoder sees only what stands before a gap.
+        """
         super().__init__(name=name)
+        check_architecture(encoder.architecture, [name])
         self.encoder, self.text, self._field = encoder, text, field
         self.window = BehaviourWindow(text, config, encoder.max_length)
         self._rate = config.tasks.hide_rate

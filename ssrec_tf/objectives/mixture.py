@@ -18,6 +18,8 @@ from ssrec_tf.objectives.masked_item import MaskedItem
 from ssrec_tf.objectives.masked_rating import MaskedRating
 from ssrec_tf.objectives.masked_token import MaskedToken
 from ssrec_tf.objectives.next_item import NextItem
+from ssrec_tf.objectives.next_token import NextToken
+from ssrec_tf.objectives.permutation import Permutation
 from ssrec_tf.text_table import TextTable
 
 _CLASSES: Mapping[str, Any] = {
@@ -28,6 +30,8 @@ _CLASSES: Mapping[str, Any] = {
     "next_text": NextText,
     "two_views": TwoViews,
     "next_item": NextItem,
+    "next_token": NextToken,
+    "permutation": Permutation,
 }
 
 

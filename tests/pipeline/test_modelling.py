@@ -50,9 +50,9 @@ def plant(folder):
     (folder / "run.yaml").write_text(CONFIG)
 
 
-def start(folder):
+def start(folder, *options):
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", "run.yaml"],
+        [sys.executable, "-m", "pipeline", "run", "run.yaml", *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -62,8 +62,8 @@ def start(folder):
     )
 
 
-def finish(folder):
-    process = start(folder)
+def finish(folder, *options):
+    process = start(folder, *options)
     out, _ = process.communicate(timeout=400)
     return process.returncode, out
 
@@ -132,3 +132,22 @@ def test_nothing_changed_nothing_is_run(unbroken):
     assert time.monotonic() - began < 20
     versions = [path.name for path in (folder / "served" / "planted").iterdir() if path.is_dir()]
     assert versions == ["1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "objective"), [("gpt2", "next_token"), ("xlnet", "permutation")]
+)
+def test_another_encoder_is_pretrained_and_served_as_it_scores(tmp_path, architecture, objective):
+    plant(tmp_path)
+    code, out = finish(
+        tmp_path,
+        *("--until", "Trainer"),
+        *("--set", f"encoder.architecture={architecture}"),
+        *("--set", f"pretrain.objectives.{objective}=1"),
+    )
+    assert code == 0, out
+    assert "SavedModel equals Keras" in out
+    curve = json.loads(next(tmp_path.glob("runs/planted/Pretrainer/*/curve.json")).read_text())
+    losses = [row["value"] for row in curve if (row["phase"], row["metric"]) == ("valid", "loss")]
+    assert losses[-1] < losses[0]

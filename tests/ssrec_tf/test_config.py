@@ -101,6 +101,22 @@ def test_round_trip_through_yaml(tmp_path):
         ("evaluate: {thresholds: {1: 2}}", "evaluate.thresholds has the key 1: put it in quotes"),
         ("split: {kind: randm}", "split.kind is 'randm': give one of random, time, time_stream"),
         ("encoder: {size: huge}", "encoder.size is 'huge': give one of tiny, mini, small, base"),
+        ("encoder: {architecture: t5}", "encoder.architecture is 't5': give one of bert, distil"),
+        (
+            "encoder: {architecture: gpt2}",
+            "encoder.architecture is 'gpt2', which sees only what stands before a gap: "
+            "pretrain.objectives.masked_token needs another",
+        ),
+        (
+            "pretrain: {objectives: {permutation: 1}}",
+            "encoder.architecture is 'bert': pretrain.objectives.permutation needs xlnet",
+        ),
+        (
+            "encoder: {architecture: roberta, huggingface: f}",
+            "encoder.huggingface='f' is read as a BERT, but encoder.architecture is 'roberta'",
+        ),
+        ("encoder: {huggingface: f, preset: p}", "are both given: leave one out"),
+        ("text: {huggingface: f, preset: p}", "text.huggingface and text.preset are both given"),
         ("split: {valid: 1.5}", "split.valid is 1.5: give a number from 0 to 1"),
         (
             "train: {loop: {steps: 0}}",
@@ -129,6 +145,12 @@ def test_faults_are_one_line_with_key_value_and_remedy(tmp_path, text, message):
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_an_encoder_left_as_it_is_needs_no_objective(tmp_path):
+    text = "name: x\ndata: {dataset: d}\nencoder: {architecture: gpt2}\n"
+    config = load_config(write(tmp_path, text + "pretrain: {loop: {steps: 0}}\n"))
+    assert config.encoder.architecture == "gpt2"
 
 
 TABLE = "{path: p, columns: {user: u, item: i, title: t}"

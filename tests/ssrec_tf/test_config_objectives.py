@@ -36,6 +36,7 @@ def test_weights_are_checked(start, end, message):
         ({"hide_rate": 1.5}, "pretrain.tasks.hide_rate is 1.5: give a number from 0 to 1"),
         ({"temperature": 0.0}, "pretrain.tasks.temperature is 0.0: give a number of at least"),
         ({"layers": 0}, "pretrain.tasks.layers is 0: give a number of at least 1"),
+        ({"prediction_k": 1}, "pretrain.tasks.prediction_k is 1: give a number of at least 2"),
         ({"item_loss": "bpr"}, "give one of softmax, sampled_softmax, gbce"),
     ],
 )

@@ -7,7 +7,13 @@ import sys
 import pytest
 
 from ssrec_tf.errors import VocabularyError
-from ssrec_tf.vocabulary import SPECIAL, Vocabulary, load_huggingface, train_vocabulary
+from ssrec_tf.vocabulary import (
+    SPECIAL,
+    Vocabulary,
+    load_huggingface,
+    load_preset,
+    train_vocabulary,
+)
 
 TEXTS = ["the toy story", "the story of a toy", "toys and stories", "über straße"] * 2
 
@@ -73,6 +79,22 @@ def test_huggingface_folders(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     cased = load_huggingface(tmp_path, items=[], ratings=[])
     assert (cased.words, cased.lowercase) == (tuple(words), False)
+
+
+def test_preset_folders(tmp_path):
+    with pytest.raises(VocabularyError, match=r"no WordPiece tokenizer \(it has None\)"):
+        load_preset(tmp_path, items=[], ratings=[])
+    (tmp_path / "assets" / "tokenizer").mkdir(parents=True)
+    (tmp_path / "assets" / "tokenizer" / "vocabulary.txt").write_text(
+        "\n".join(SPECIAL) + "\ntoy\n"
+    )
+    body = {"class_name": "BertTokenizer", "config": {"lowercase": True}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(body))
+    vocabulary = load_preset(tmp_path, items=["2", "1"], ratings=[1])
+    assert vocabulary == Vocabulary((*SPECIAL, "toy"), (1.0,), ("1", "2"), lowercase=True)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(VocabularyError, match=r"tokenizer\.json is not readable"):
+        load_preset(tmp_path, items=[], ratings=[])
 
 
 @pytest.mark.parametrize(
