@@ -51,8 +51,8 @@ def train_batches(
         targets and h a length that fits its longest history (64, 128 and so on, up to the
         maximum: few shapes, little padding): `user` int32 [b]; `history_items`,
         `target_items` int32 [b, h] and [b, t], 0 is padding; `history_ratings`,
-        `target_ratings`, `target_clicks` float32, NaN where there is none; `target_rows`
-        int64 [b, t] (-1).
+        `target_ratings`, `target_clicks` float32, NaN where there is none; `history_times`,
+        `target_times` int64, 0 where there is none; `target_rows` int64 [b, t] (-1).
 
     Raises:
         DataError: fewer records than one batch needs.
@@ -131,7 +131,7 @@ def _draw(log: Batch, seed: tf.Tensor, config: BatchConfig) -> Batch:
         target = tf.sort(order[:count])
         history = tf.sort(order[count:])
     drawn = {"user": log["user"]}
-    for name in ("items", "ratings", "clicks"):
+    for name in ("items", "ratings", "clicks", "times"):
         column = log[f"history_{name}"]  # [rows]
         drawn[f"history_{name}"] = tf.gather(column, history)
         drawn[f"target_{name}"] = tf.gather(column, target)
@@ -146,7 +146,9 @@ def _trim(log: Batch, config: BatchConfig) -> Batch:
         trimmed[name] = tf.cast(log[name], tf.int32)
     for name in ("history_ratings", "target_ratings", "target_clicks"):
         trimmed[name] = log[name]
-    for name in ("history_items", "history_ratings"):
+    for name in ("history_times", "target_times"):
+        trimmed[name] = log[name]
+    for name in ("history_items", "history_ratings", "history_times"):
         trimmed[name] = trimmed[name][-config.max_history :]
     return trimmed
 
@@ -159,9 +161,11 @@ def _padded(logs: tf.data.Dataset, config: BatchConfig, *, drop_remainder: bool)
         "user": ([], zero),
         "history_items": (history, zero),
         "history_ratings": (history, nan),
+        "history_times": (history, tf.constant(0, tf.int64)),
         "target_items": (targets, zero),
         "target_ratings": (targets, nan),
         "target_clicks": (targets, nan),
+        "target_times": (targets, tf.constant(0, tf.int64)),
         "target_rows": (targets, tf.constant(-1, tf.int64)),
     }
     batches = logs.padded_batch(
@@ -184,4 +188,6 @@ def _bucketed(batch: Batch, config: BatchConfig) -> Batch:
     padding = [[0, 0], [0, fits[0] - longest]]
     items = tf.pad(batch["history_items"], padding)  # [batch, h]
     ratings = tf.pad(batch["history_ratings"], padding, constant_values=float("nan"))
-    return {**batch, "history_items": items, "history_ratings": ratings}
+    times = tf.pad(batch["history_times"], padding)  # [batch, h]
+    padded = {"history_items": items, "history_ratings": ratings, "history_times": times}
+    return {**batch, **padded}

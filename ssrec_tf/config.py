@@ -141,11 +141,13 @@ class FactorConfig:
 
     `precision`: of its weights' prior, in precisions of one rating's noise.
     `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
+    `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
     """
 
     width: int = 16
     precision: float = 300.0
     behaviour_width: int = 32
+    waves: int = 6
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),
         (0, inf),
     ),
-    **dict.fromkeys(("precision", "behaviour_width"), (0, inf)),
+    **dict.fromkeys(("precision", "behaviour_width", "waves"), (0, inf)),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     "sequence_length": (8, 512),

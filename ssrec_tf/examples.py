@@ -28,12 +28,14 @@ FEATURES = {
     "history_items": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
     "history_ratings": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
     "history_clicks": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "history_times": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
     "target_items": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
     "target_ratings": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
     "target_clicks": tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+    "target_times": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
     "target_rows": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
 }
-"""How a record is parsed. Ratings and clicks are NaN where the log has none."""
+"""How a record is parsed. Ratings and clicks are NaN, times 0, where the log has none."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _logs(tables: Tables, rows: np.ndarray) -> dict[int, _Log]:
             "items": refs.reindex(frame["item"]).to_numpy(),
             "ratings": frame["rating"].to_numpy(np.float32) if "rating" in frame else missing,
             "clicks": frame["click"].to_numpy(np.float32) if "click" in frame else missing,
-            "times": frame["time"].to_numpy(np.int64) if "time" in frame else frame.index,
+            "times": frame["time"].to_numpy(np.int64) if "time" in frame else 0,
             "rows": frame.index.to_numpy(np.int64),
         }
     ).sort_values(["user", "times", "rows"])
@@ -191,9 +193,11 @@ def _serialize(history: _Log, targets: _Log) -> bytes:
         "history_items": ints(history.items),
         "history_ratings": floats(history.ratings),
         "history_clicks": floats(history.clicks),
+        "history_times": ints(history.times),
         "target_items": ints(targets.items),
         "target_ratings": floats(targets.ratings),
         "target_clicks": floats(targets.clicks),
+        "target_times": ints(targets.times),
         "target_rows": ints(targets.rows),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))

@@ -3,8 +3,11 @@
 A behaviour is a few lines: who, then what happened, oldest first::
 
     user: 24, M, technician
-    rated 5: Toy Story (1995). Animation, Children's, Comedy
+    now: 881252000
+    rated 5 at 881250949: Toy Story (1995). Animation, Children's, Comedy
     seen: GoldenEye (1995). Action, Adventure, Thriller
+
+Moments are in seconds since 1970, and may be left out.
 """
 
 from __future__ import annotations
@@ -26,23 +29,34 @@ from ssrec_tf.tables import Tables
 _SPACES = r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+"
 _SPACES_IN_GRAPH = r"[\s\pZ\x00-\x1f\x7f\x{85}]+"  # the same set, as RE2 writes it
 # Few enough digits that no text is an infinite rating.
-_EVENT = r"^rated (-?[0-9]{1,9}(?:\.[0-9]{1,9})?):(?: |$)"
-_SEEN = "seen: "
-_USER = "user: "
+_AT = r"(?: at ([0-9]{1,12}))?:(?: |$)"
+_EVENT = r"^rated (-?[0-9]{1,9}(?:\.[0-9]{1,9})?)" + _AT
+_SEEN = r"^seen" + _AT
+_MOMENT = r"^(?:rated -?[0-9]{1,9}(?:\.[0-9]{1,9})?|seen)" + _AT
+_NOW = r"^now:(?: ([0-9]{1,12}))?$"
 MAX_TEXT_BYTES = 65_536
 """A longer item text is cut when rendered: no encoder reads that far."""
 
 
 class ParsedBehaviour(NamedTuple):
-    """`user` string [batch]; `items` string and `ratings` float32 [batch, events]; `count`.
+    """What a behaviour's lines say.
 
-    The newest events, oldest of them first, from index 0 on; "" and NaN pad behind.
-    `count` int32 [batch] are the events kept.
+    Events are the newest, oldest of them first, from index 0 on; "", NaN and 0 pad behind.
+
+    Attributes:
+        user: string [batch].
+        items: string [batch, events].
+        ratings: float32 [batch, events], NaN where there is none.
+        times: int64 [batch, events], seconds since 1970, 0 where there is none.
+        now: int64 [batch], the same.
+        count: int32 [batch], the events kept.
     """
 
     user: tf.Tensor
     items: tf.Tensor
     ratings: tf.Tensor
+    times: tf.Tensor
+    now: tf.Tensor
     count: tf.Tensor
 
 
@@ -77,24 +91,28 @@ def render_users(tables: Tables, config: TextConfig) -> pd.Series:
     return _render(tables.users, config.user_template, "text.user_template", config)
 
 
-def render_event(item_text: str, rating: float | None) -> str:
-    """One line of a behaviour: `rated 5: TEXT`, or `seen: TEXT` without a rating."""
-    if rating is None or rating != rating:
-        return f"{_SEEN}{item_text}"
-    return f"rated {format_number(rating)}: {item_text}"
+def render_event(item_text: str, rating: float | None, time: int = 0) -> str:
+    """One line of a behaviour: `rated 5 at TIME: TEXT`, or `seen at TIME: TEXT`.
+
+    `time` is in seconds since 1970; 0 leaves it out.
+    """
+    done = "seen" if rating is None or rating != rating else f"rated {format_number(rating)}"
+    moment = f" at {time}" if time > 0 else ""
+    return f"{done}{moment}: {item_text}"
 
 
-def render_behaviour(user_text: str, events: Iterable[str]) -> str:
-    """Lines of a behaviour: `user: TEXT` where there is one, then events, oldest first."""
-    lines = [f"{_USER}{user_text}"] if user_text else []
+def render_behaviour(user_text: str, events: Iterable[str], now: int = 0) -> str:
+    """Lines of a behaviour: `user: TEXT` and `now: TIME` if any, then events, oldest first."""
+    lines = [f"user: {user_text}"] if user_text else []
+    lines += [f"now: {now}"] if now > 0 else []
     return "\n".join([*lines, *events])
 
 
 def parse_behaviour(texts: tf.Tensor, *, max_history: int) -> ParsedBehaviour:
     """Take behaviours apart, in the graph, with core ops only.
 
-    A line without a known beginning is an item without a rating; of several `user:` lines
-    the first counts; blank lines, and events without an item, are passed over.
+    A line without a known beginning is an item without a rating; of several `user:` or
+    `now:` lines the first counts; blank lines, and events without an item, are passed over.
 
     Args:
         texts: string [batch].
@@ -104,26 +122,30 @@ def parse_behaviour(texts: tf.Tensor, *, max_history: int) -> ParsedBehaviour:
     rows, flat = lines.value_rowids(), collapse(lines.values)  # [lines] each
     batch = tf.shape(texts, out_type=tf.int64)[0]
     is_user = tf.strings.substr(flat, 0, len("user:")) == "user:"
-    named = tf.strings.regex_replace(flat, _EVENT + "|^seen:(?: |$)", "")  # [lines]
-    is_event = ~is_user & (named != "")
+    is_now = tf.strings.regex_full_match(flat, _NOW)
+    named = tf.strings.regex_replace(flat, f"{_EVENT}|{_SEEN}", "")  # [lines]
+    is_event = ~is_user & ~is_now & (named != "")
     user = tf.strings.strip(tf.strings.regex_replace(flat, "^user:", ""))
-    first_user = tf.RaggedTensor.from_value_rowids(
-        tf.boolean_mask(user, is_user), tf.boolean_mask(rows, is_user), nrows=batch, validate=False
-    )[:, :1]
     event_rows = tf.boolean_mask(rows, is_event)
+
+    def first(values: tf.Tensor, where: tf.Tensor, default: str) -> tf.Tensor:
+        """Give each behaviour's first value where there is one: string [batch]."""
+        found = tf.boolean_mask(values, where), tf.boolean_mask(rows, where)
+        found = tf.RaggedTensor.from_value_rowids(*found, nrows=batch, validate=False)
+        return found[:, :1].to_tensor(default, shape=[None, 1])[:, 0]
 
     def ragged(values: tf.Tensor) -> tf.RaggedTensor:
         kept = tf.RaggedTensor.from_value_rowids(values, event_rows, nrows=batch, validate=False)
         return kept[:, -max_history:]
 
     items = ragged(tf.boolean_mask(named, is_event))
-    nan = float("nan")
+    events, shape = tf.boolean_mask(flat, is_event), [None, max_history]
     return ParsedBehaviour(
-        user=first_user.to_tensor("", shape=[None, 1])[:, 0],
-        items=items.to_tensor("", shape=[None, max_history]),
-        ratings=ragged(_ratings(tf.boolean_mask(flat, is_event))).to_tensor(
-            nan, shape=[None, max_history]
-        ),
+        user=first(user, is_user, ""),
+        items=items.to_tensor("", shape=shape),
+        ratings=ragged(_ratings(events)).to_tensor(float("nan"), shape=shape),
+        times=ragged(_times(events, _MOMENT)).to_tensor(0, shape=shape),
+        now=_times(first(flat, is_now, ""), _NOW),
         count=tf.cast(items.row_lengths(), tf.int32),
     )
 
@@ -139,6 +161,13 @@ def _ratings(events: tf.Tensor) -> tf.Tensor:
     rated = tf.strings.regex_full_match(events, rf"{_EVENT}\C*")
     numbers = tf.strings.regex_replace(events, rf"{_EVENT}\C*", r"\1")
     return tf.strings.to_number(tf.where(rated, numbers, "nan"))
+
+
+def _times(lines: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Moments that a pattern's first group finds, 0 where it finds none: string to int64."""
+    found = tf.strings.regex_replace(lines, rf"{pattern}\C*", r"\1")
+    timed = tf.strings.regex_full_match(lines, rf"{pattern}\C*") & (found != "")
+    return tf.strings.to_number(tf.where(timed, found, "0"), tf.int64)
 
 
 def format_number(value: float) -> str:

@@ -167,16 +167,18 @@ def render_pairs(
     rank = event_order(tables.interactions)
     log = log.iloc[np.argsort(rank[log.index])]
     ratings = log["rating"] if "rating" in log else pd.Series(np.nan, index=log.index)
+    no_times = pd.Series(0, index=log.index)
     lines = [
-        render_event(item_texts[item], rating)
-        for item, rating in zip(log["item"], ratings, strict=True)
+        render_event(item_texts[item], rating, time)
+        for item, rating, time in zip(log["item"], ratings, log.get("time", no_times), strict=True)
     ]
+    now = wanted.get("time", pd.Series(0, index=wanted.index))
     frame = pd.DataFrame({"line": lines, "rank": rank[log.index]}, dtype=object)
     events = {user: part for user, part in frame.groupby(log["user"].to_numpy())}
     behaviours = []
-    for row, user in zip(rows, wanted["user"], strict=True):
+    for row, user, moment in zip(rows, wanted["user"], now, strict=True):
         known = events.get(user, frame[:0])
         if split.streaming:
             known = known[known["rank"] < rank[row]]
-        behaviours.append(render_behaviour(user_texts[user], known["line"].tolist()))
+        behaviours.append(render_behaviour(user_texts[user], known["line"].tolist(), moment))
     return behaviours, [item_texts[item] for item in wanted["item"]]

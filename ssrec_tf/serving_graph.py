@@ -71,6 +71,8 @@ class ServingGraph(tf.Module):
                 spec("user", [None]),
                 spec("history", [None, None]),
                 spec("history_ratings", [None, None], floats),
+                spec("history_times", [None, None], tf.int64),
+                spec("now", [None], tf.int64),
                 spec("candidates", [None, None]),
             ),
             "embed": tf.function(self.embed).get_concrete_function(spec("text", [None])),
@@ -86,8 +88,8 @@ class ServingGraph(tf.Module):
     def score(self, behaviour: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
         """Score pairs of texts: string [batch] each to float32 [batch] each."""
         _check_equal("behaviour", behaviour, "item", item)
-        read = self._read_text(behaviour)
-        scores = self._scores(*read, self._resolve(item[:, None], by_id=False))
+        read, events, now = self._read_text(behaviour)
+        scores = self._scores(read, events, self._resolve(item[:, None], by_id=False), now)
         return {name: value[:, 0] for name, value in self._outputs(scores).items()}
 
     def rank(
@@ -95,6 +97,8 @@ class ServingGraph(tf.Module):
         user: tf.Tensor,
         history: tf.Tensor,
         history_ratings: tf.Tensor,
+        history_times: tf.Tensor,
+        now: tf.Tensor,
         candidates: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Rank candidates, each an item id or an item text.
@@ -103,6 +107,8 @@ class ServingGraph(tf.Module):
             user: string [batch], the user's text, may be "".
             history: string [batch, events], oldest first; "" is padding.
             history_ratings: float32 [batch, events]; 0 or NaN where there is none.
+            history_times: int64 [batch, events], seconds since 1970; 0 where unknown.
+            now: int64 [batch], the same.
             candidates: string [batch, candidates]; "" is padding.
 
         Returns:
@@ -110,13 +116,16 @@ class ServingGraph(tf.Module):
             [batch, candidates], candidates' positions, the most probable click first.
         """
         _check_equal("history", history, "history_ratings", history_ratings)
-        history = history[:, -self._max_history :]
-        ratings = history_ratings[:, -self._max_history :]
+        _check_equal("history", history, "history_times", history_times)
+        _check_equal("user", user, "now", now)
+        history, ratings, times = (
+            column[:, -self._max_history :] for column in (history, history_ratings, history_times)
+        )
         ratings = tf.where(ratings == 0.0, float("nan"), ratings)
         events = self._resolve(history, by_id=True)
-        behaviour = self._behaviour(user, events, ratings)
+        behaviour = self._behaviour(user, events, ratings, times)
         wanted = self._resolve(candidates, by_id=True)
-        outputs = self._outputs(self._scores(behaviour, events, wanted))
+        outputs = self._outputs(self._scores(behaviour, events, wanted, now))
         merit = tf.where(wanted.texts == "", -1.0, outputs["click_probability"])
         order = tf.argsort(merit, axis=1, direction="DESCENDING", stable=True)
         return {**outputs, "ranking": order}
@@ -137,7 +146,7 @@ class ServingGraph(tf.Module):
             `items` string [batch, k] ids, best first; `scores` float32 [batch, k].
         """
         tf.debugging.assert_positive(k, "k must be at least 1")
-        read, events = self._read_text(behaviour)
+        read, events, _ = self._read_text(behaviour)
         model = self._hidden()
         reading = model.read(read, self._vectors(events))
         query = model.full_query(reading)
@@ -146,17 +155,21 @@ class ServingGraph(tf.Module):
 
     # Steps
 
-    def _read_text(self, texts: tf.Tensor) -> tuple[Behaviour, ResolvedItems]:
+    def _read_text(self, texts: tf.Tensor) -> tuple[Behaviour, ResolvedItems, tf.Tensor]:
         parsed = parse_behaviour(texts, max_history=self._max_history)
         events = self._resolve(parsed.items, by_id=False)
-        return self._behaviour(parsed.user, events, parsed.ratings), events
+        behaviour = self._behaviour(parsed.user, events, parsed.ratings, parsed.times)
+        return behaviour, events, parsed.now
 
-    def _behaviour(self, user: tf.Tensor, events: ResolvedItems, ratings: tf.Tensor) -> Behaviour:
+    def _behaviour(
+        self, user: tf.Tensor, events: ResolvedItems, ratings: tf.Tensor, times: tf.Tensor
+    ) -> Behaviour:
         return Behaviour(
             user=self.tokenizer(user).to_tensor(shape=[None, self._user_width]),
             items=events.refs,
             tokens=events.tokens,
             ratings=ratings,
+            times=times,
             mask=tf.cast(events.texts != "", tf.float32),
         )
 
@@ -197,12 +210,16 @@ class ServingGraph(tf.Module):
         return found
 
     def _scores(
-        self, behaviour: Behaviour, events: ResolvedItems, candidates: ResolvedItems
+        self,
+        behaviour: Behaviour,
+        events: ResolvedItems,
+        candidates: ResolvedItems,
+        now: tf.Tensor,
     ) -> PairScores:
         model = self._hidden()
         if isinstance(model, TwoLevel):
             reading = model.read(behaviour, self._vectors(events))
-            scores = model.score(reading, self._vectors(candidates))
+            scores = model.score(reading, self._vectors(candidates), now[:, None])
         else:
             scores = model(behaviour, candidates.refs, candidates.tokens)
         return scores

@@ -25,6 +25,7 @@ class Behaviour(NamedTuple):
             padding or the item is known by its text only.
         tokens: int32 [batch, history, item width] words of each event's item.
         ratings: float32 [batch, history], NaN where there is none.
+        times: int64 [batch, history], seconds since 1970, 0 where there is none.
         mask: float32 [batch, history], 0 is padding.
     """
 
@@ -32,6 +33,7 @@ class Behaviour(NamedTuple):
     items: tf.Tensor
     tokens: tf.Tensor
     ratings: tf.Tensor
+    times: tf.Tensor
     mask: tf.Tensor
 
 
@@ -71,6 +73,7 @@ class Recommender(keras.Model):
             items=items,
             tokens=tf.gather(self._item_tokens, items),  # [batch, history, item width]
             ratings=batch["history_ratings"],
+            times=batch["history_times"],
             mask=tf.cast(items != 0, tf.float32),
         )
 

@@ -4,7 +4,8 @@ An item's factors are the sum of what its id, its words and its co-occurrence ve
 a user has none of his own: they are the posterior mean of a linear regression of his
 ratings on the factors of the items he rated, around a prior that his profile and the mere
 choice of items give. So a new user, or one with a rating more than yesterday, is read like
-any other, and an item known by its text only has factors too.
+any other, and an item known by its text only has factors too. Moods pass: a user's bias
+drifts as a Gaussian process in time, so the events near a moment say most about it.
 
 References:
     Mnih & Salakhutdinov 2008, "Probabilistic Matrix Factorization" (the constrained kind:
@@ -12,6 +13,8 @@ References:
     Koren 2008, "Factorization meets the neighborhood" (the same, as SVD++).
     Bishop 2006, "Pattern Recognition and Machine Learning", section 3.3 (the posterior).
     Bertinetto et al. 2019, arXiv:1805.08136 (learning through a ridge regression).
+    Koren 2009, "Collaborative filtering with temporal dynamics" (biases that drift).
+    Rahimi & Recht 2007, "Random Features for Large-Scale Kernel Machines" (the waves).
 """
 
 from __future__ import annotations
@@ -30,14 +33,17 @@ _LEVEL_PRECISION, _USER_PRECISION = 0.3, 0.3
 # A co-occurrence vector is dense: each of its entries speaks for every item at once.
 _BEHAVIOUR_PRECISION = 10.0
 _BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
+# Paces at which a bias drifts, in days: within a sitting, from day to day, over a season.
+_PACES = (0.02, 1.0, 30.0)
+_DAY = 86_400.0
 
 
 class Factors(keras.layers.Layer):
-    """Item factors and the regression on them; k is `config.width`.
+    """Item factors and the regression on them; k is `config.width`, w waves in all.
 
     An item's row, float32 [2 k + 2], holds k loadings, its level, and k + 1 shifts that
-    its choice gives to a user's prior. A user's weights, float32 [k + 1], are a bias and k
-    factors.
+    its choice gives to a user's prior. A user's weights, float32 [k + 1 + w], are a bias, k
+    factors and the bias' drift.
 
     Args:
         text: the catalogue's tokens and users' tokens.
@@ -62,9 +68,15 @@ class Factors(keras.layers.Layer):
         self.start = self.add_weight(
             shape=(config.width + 1,), initializer="zeros", name="factor_start"
         )
+        self.drift = self.add_weight(
+            shape=(len(_PACES),),
+            initializer=keras.initializers.Constant(0.3),
+            name="factor_drift",
+        )
         self.behaviour = self.add_weight(
             shape=(count, behaviour), initializer="zeros", trainable=False, name="behaviour"
         )
+        self._frequencies = tf.constant(_frequencies(config.waves))  # [paces, waves]
         self.precisions = tf.constant(  # [2 k + 2]
             [1.0] * config.width + [_LEVEL_PRECISION] + [1.0] * (config.width + 1)
         )
@@ -103,47 +115,75 @@ class Factors(keras.layers.Layer):
         said = tf.gather(self.of_word, words)  # [..., item width, 2 k + 2]
         return known * speaks[..., None] + tf.einsum("...n,...nr->...r", there, said)
 
+    def waves(self, times: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        """Features of moments, whose inner product falls off with the time between them.
+
+        Args:
+            times: int64 [batch, n], in seconds, 0 where unknown: nothing is felt then.
+            moment: int64 [batch, 1], what times are counted from; any will do.
+
+        Returns:
+            float32 [batch, n, w].
+        """
+        days = tf.cast(times - moment, tf.float32) / _DAY  # [batch, n]
+        angles = days[:, :, None, None] * self._frequencies  # [batch, n, paces, waves]
+        both = tf.concat([tf.cos(angles), tf.sin(angles)], axis=-1)
+        both *= self.drift[:, None] * float(max(self.config.waves, 1)) ** -0.5
+        both *= tf.cast(times > 0, tf.float32)[:, :, None, None]
+        shape = tf.shape(times)
+        return tf.reshape(both, [shape[0], shape[1], both.shape[2] * both.shape[3]])  # [b, n, w]
+
     def posterior(
-        self, rows: tf.Tensor, stars: tf.Tensor, mask: tf.Tensor, user: tf.Tensor
+        self, rows: tf.Tensor, waves: tf.Tensor, stars: tf.Tensor, mask: tf.Tensor, user: tf.Tensor
     ) -> tf.Tensor:
-        """Regress ratings on the items' loadings.
+        """Regress ratings on the items' loadings and the waves of their moments.
 
         Args:
             rows: float32 [batch, history, 2 k + 2], of `read`.
+            waves: float32 [batch, history, w], of `waves`.
             stars: float32 [batch, history], standardized ratings, NaN where there is none.
             mask: float32 [batch, history], 0 is padding.
             user: int32 [batch, user width], words of the user's text.
 
         Returns:
-            Weights, float32 [batch, k + 1].
+            Weights, float32 [batch, k + 1 + w].
         """
-        loadings, level, shift = self._split(rows)
+        loadings, level, _ = self._split(rows)
         rated = mask * tf.cast(~tf.math.is_nan(stars), tf.float32)  # [batch, history]
         above = tf.where(rated > 0, stars - level, 0.0)
-        design = _with_bias(loadings) * rated[..., None]  # [batch, history, k + 1]
+        design = _design(loadings, waves) * rated[..., None]  # [batch, history, k + 1 + w]
+        rest = self.config.width + waves.shape[-1]
+        precision = tf.constant([_BIAS_PRECISION] + [1.0] * rest)
+        normal_matrix = tf.matmul(design, design, transpose_a=True) + tf.linalg.diag(precision)
+        prior = tf.pad(self._prior(rows, mask, user), [[0, 0], [0, waves.shape[-1]]])
+        target = tf.einsum("bhk,bh->bk", design, above) + precision * prior
+        factor = tf.linalg.cholesky(normal_matrix)  # [batch, k + 1 + w, k + 1 + w]
+        return tf.linalg.cholesky_solve(factor, target[..., None])[..., 0]
+
+    def _prior(self, rows: tf.Tensor, mask: tf.Tensor, user: tf.Tensor) -> tf.Tensor:
+        """Prior mean, by profile and by what was chosen, rated or not: float32 [batch, k + 1]."""
+        shift = self._split(rows)[2]
         events = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
         chosen = tf.einsum("bh,bhk->bk", mask, shift) * tf.math.rsqrt(events)
         profile = tf.gather(self.of_user_word, user)  # [batch, user width, k + 1]
         profile *= tf.cast(user != 0, tf.float32)[..., None]
-        prior = self.start + tf.reduce_sum(profile, axis=1) + chosen  # [batch, k + 1]
-        precision = tf.constant([_BIAS_PRECISION] + [1.0] * self.config.width)
-        normal_matrix = tf.matmul(design, design, transpose_a=True) + tf.linalg.diag(precision)
-        target = tf.einsum("bhk,bh->bk", design, above) + precision * prior
-        factor = tf.linalg.cholesky(normal_matrix)  # [batch, k + 1, k + 1]
-        return tf.linalg.cholesky_solve(factor, target[..., None])[..., 0]
+        return self.start + tf.reduce_sum(profile, axis=1) + chosen
 
-    def score(self, weights: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    def score(self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
         """Ratings above the mean, in deviations.
 
         Args:
-            weights: float32 [batch, k + 1], of `posterior`.
+            weights: float32 [batch, k + 1 + w], of `posterior`.
             rows: float32 [batch, targets, 2 k + 2], of `read`.
+            waves: float32 [batch, targets or 1, w], of the moments of the targets.
 
         Returns:
             float32 [batch, targets].
         """
         loadings, level, _ = self._split(rows)
-        return level + tf.einsum("btk,bk->bt", _with_bias(loadings), weights)
+        cut = self.config.width + 1
+        drift = tf.einsum("btw,bw->bt", waves, weights[:, cut:])  # [batch, targets or 1]
+        return level + drift + tf.einsum("btk,bk->bt", _with_bias(loadings), weights[:, :cut])
 
     def prior_loss(self) -> tf.Tensor:
         """Negative log prior of all weights, in variances of the noise: float32 []."""
@@ -161,3 +201,16 @@ class Factors(keras.layers.Layer):
 def _with_bias(loadings: tf.Tensor) -> tf.Tensor:
     """Put a 1 before the loadings: [..., k] to [..., k + 1]."""
     return tf.concat([tf.ones_like(loadings[..., :1]), loadings], axis=-1)
+
+
+def _design(loadings: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
+    """What ratings are regressed on: [..., k] and [..., w] to [..., k + 1 + w]."""
+    return tf.concat([_with_bias(loadings), waves], axis=-1)
+
+
+def _frequencies(waves: int) -> np.ndarray:
+    """Angles a day, float32 [paces, waves]: quantiles of the spectrum of exp(-|t| / pace)."""
+    quantiles = (np.arange(waves) + 0.5) / max(waves, 1)
+    spectrum = np.tan(0.5 * np.pi * quantiles)  # of a half Cauchy distribution
+    found: np.ndarray = spectrum / np.array(_PACES)[:, None]
+    return found.astype(np.float32)

@@ -48,6 +48,7 @@ class Reading(NamedTuple):
         facts: float32 [batch, 3], bias, log count and spread.
         query: float32 [batch, width], for the next item.
         weights: float32 [batch, n], of `Factors.posterior`; n is 0 where there are none.
+        moment: int64 [batch], when the newest event was; 0 where none has a time.
     """
 
     keys: tf.Tensor
@@ -60,6 +61,7 @@ class Reading(NamedTuple):
     facts: tf.Tensor
     query: tf.Tensor
     weights: tf.Tensor
+    moment: tf.Tensor
 
 
 def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -136,6 +136,7 @@ class TwoLevel(Recommender):
             facts=facts,
             query=self._next_query(history.next_states, mask),
             weights=self._weights(behaviour, history),
+            moment=tf.reduce_max(behaviour.times, axis=1),
         )
 
     def _weights(self, behaviour: Behaviour, history: Items) -> tf.Tensor:
@@ -143,8 +144,10 @@ class TwoLevel(Recommender):
         if self.items.factors is None:
             return history.factors[:, 0, :0]  # [batch, 0]
         stars = (behaviour.ratings - self.statistics.mean) / self.statistics.deviation
+        moment = tf.reduce_max(behaviour.times, axis=1)  # [batch]
+        waves = self.items.factors.waves(behaviour.times, moment[:, None])
         found: tf.Tensor = self.items.factors.posterior(
-            history.factors, stars, behaviour.mask, behaviour.user
+            history.factors, waves, stars, behaviour.mask, behaviour.user
         )
         return found
 
@@ -178,11 +181,18 @@ class TwoLevel(Recommender):
 
     # Pairs
 
-    def score(self, reading: Reading, candidates: Items, training: bool = False) -> PairScores:
-        """Score candidates [batch, targets] against behaviours read once."""
+    def score(
+        self, reading: Reading, candidates: Items, now: tf.Tensor, training: bool = False
+    ) -> PairScores:
+        """Score candidates [batch, targets] against behaviours read once.
+
+        `now` int64 [batch, targets or 1]: when the candidates are met, in seconds since
+        1970, 0 where that is unknown.
+        """
         level, click = tf.constant(0.0), tf.constant(0.0)
         if self.items.factors is not None:
-            level = self.items.factors.score(reading.weights, candidates.factors)
+            waves = self.items.factors.waves(now, reading.moment[:, None])
+            level = self.items.factors.score(reading.weights, candidates.factors, waves)
         if self.config.pair_head != "factorization":
             level, click = self._neural(reading, candidates, level, training)
         rating = self.statistics.mean + self.statistics.deviation * level
@@ -235,7 +245,7 @@ class TwoLevel(Recommender):
         """See `training.Trainable`."""
         keep = self.items.draw_keep(seed) if training else None
         reading, candidates = self._batch_items(batch, keep, training)
-        scores = self.score(reading, candidates, training=training)
+        scores = self.score(reading, candidates, batch["target_times"], training=training)
         losses = self.pair_losses(scores, batch)
         if self.config.next_item_weight > 0:
             losses["next_item_loss"] = self._next_item_loss(reading, batch, keep)
@@ -248,7 +258,7 @@ class TwoLevel(Recommender):
 
     def scores_of(self, batch: Batch) -> PairScores:
         """See `Recommender.scores_of`."""
-        return self.score(*self._batch_items(batch))
+        return self.score(*self._batch_items(batch), batch["target_times"])
 
     def query_of(self, batch: Batch) -> tf.Tensor:
         """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""
