@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ssrec_tf.config_data import check_data
+from ssrec_tf.config_encoder import TUNINGS, check_tuning
+from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
+from ssrec_tf.config_regularisation import (
+    BOUNDS,
+    AlternativesConfig,
+    RegularisationConfig,
+    check_regularisation,
+)
 from ssrec_tf.errors import ConfigError
 
 
@@ -82,19 +90,7 @@ class TextConfig:
     mask_personal_data: bool = False
     max_item_tokens: int = 32
     max_user_tokens: int = 16
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """`size`: tiny, mini, small or base, from scratch; or `huggingface`.
-
-    `huggingface`: a BERT folder, or `all-minilm-l6-v2`, which is fetched. Then
-    `text.huggingface` must name the same, for its vocabulary.
-    """
-
-    size: str = "tiny"
-    huggingface: str | None = None
-    dropout: float = 0.1
+    alternatives: AlternativesConfig = field(default_factory=AlternativesConfig)
 
 
 @dataclass(frozen=True)
@@ -140,6 +136,7 @@ class PretrainConfig:
     objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
     objectives_end: Mapping[str, float] = field(default_factory=dict)
     tasks: TaskConfig = field(default_factory=TaskConfig)
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
 
 
 @dataclass(frozen=True)
@@ -166,6 +163,7 @@ class TrainConfig:
     rating_weight: float = 1.0
     click_weight: float = 0.3
     next_item_weight: float = 0.05
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
 
 
 @dataclass(frozen=True)
@@ -235,6 +233,8 @@ def from_dict(values: object) -> RunConfig:
     _check_values(config, "")
     check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
+    check_tuning(config)
+    check_regularisation(config)
     if config.train.loop.steps < 1:
         raise ConfigError("train.loop.steps is 0: give a number of at least 1")
     split = config.split
@@ -258,6 +258,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "size": ("tiny", "mini", "small", "base"),
     "reading": ("two_level", "joint"),
     "item_text": ("encoder", "words", "both"),
+    "tuning": TUNINGS,
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
 _BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -282,6 +283,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "average": (0, 0.99999),
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
+    **BOUNDS,
 }
 
 
