@@ -29,24 +29,6 @@ class AlternativesConfig:
     synonym_rate: float = 0.3
     paraphrases: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse wordings that nothing makes, and a source that nothing keeps.
-
-        Raises:
-            ConfigError: names the key and what to set.
-        """
-        source = self.synonyms or self.paraphrases
-        if self.count > 0 and not source:
-            raise ConfigError(
-                f"text.alternatives.count is {self.count} but nothing words texts anew: "
-                "give text.alternatives.synonyms or text.alternatives.paraphrases"
-            )
-        if self.count == 0 and source:
-            raise ConfigError(
-                f"text.alternatives reads {source!r} but keeps none: "
-                "give text.alternatives.count, say 4"
-            )
-
 
 @dataclass(frozen=True)
 class RegularisationConfig:
@@ -94,14 +76,27 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 
 
 def check_regularisation(config: RunConfig) -> None:
-    """Check that there are other wordings where a training asks for them.
+    """Check that wordings have a source, and are there where a training asks for them.
 
     Raises:
         ConfigError: names the key and what to set.
     """
+    kept = config.text.alternatives
+    source = kept.synonyms or kept.paraphrases
+    if kept.count > 0 and not source:
+        raise ConfigError(
+            f"text.alternatives.count is {kept.count} but nothing words texts anew: "
+            "give text.alternatives.synonyms or text.alternatives.paraphrases"
+        )
+    if kept.count == 0 and source:
+        raise ConfigError(
+            f"text.alternatives.count is 0 though {source!r} is given: give the number of "
+            "wordings of each item, say 4"
+        )
     for key, part in (("pretrain", config.pretrain), ("train", config.train)):
-        if part.regularisation.alternative_rate > 0 and config.text.alternatives.count == 0:
+        rate = part.regularisation.alternative_rate
+        if rate > 0 and kept.count == 0:
             raise ConfigError(
-                f"{key}.regularisation.alternative_rate is {part.regularisation.alternative_rate}: "
-                "give text.alternatives.count too, or there is no other wording"
+                f"{key}.regularisation.alternative_rate is {rate} but there is no other wording: "
+                "give text.alternatives"
             )
