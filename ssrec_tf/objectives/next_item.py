@@ -71,7 +71,7 @@ class NextItem(keras.Model):
     def states_of(self, events: Events, seed: tf.Tensor, training: bool) -> tf.Tensor:
         """State behind each event, of it and those before it: float32 [batch, events, width]."""
         found, place = self.distinct(events.items, seed)
-        _, texts = self.encoder(self.window.item(found), training=training)  # [texts, width]
+        _, texts = self.encoder(self.window.item(found, seed), training=training)  # [texts, width]
         there = place >= 0  # [batch, events]
         said = tf.gather(texts, tf.maximum(place, 0))  # [batch, events, width]
         own = self.encoder.token_embedding(events.own)  # [batch, events, width]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import TrainConfig
 from ssrec_tf.encoders import Encoder
@@ -60,16 +61,16 @@ class Recommender(keras.Model):
         self.statistics = statistics
         self.config = config
         self.assembler = Assembler(text.vocabulary)
-        self._item_tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
-        self._user_tokens = tf.constant(text.user_tokens)  # [users + 1, user width]
+        self.texts = AugmentedTexts(text, config.regularisation)
+        self._item_tokens = self.texts.item_tokens  # [items + 1, item width]
 
-    def behaviour_of(self, batch: Batch) -> Behaviour:
-        """Look a batch's references up in the token table."""
+    def behaviour_of(self, batch: Batch, seed: tf.Tensor | None = None) -> Behaviour:
+        """Look a batch's references up; texts are changed by `seed`, if one is given."""
         items = batch["history_items"]
         return Behaviour(
-            user=tf.gather(self._user_tokens, batch["user"]),  # [batch, user width]
+            user=self.texts.users(batch["user"], seed),
             items=items,
-            tokens=tf.gather(self._item_tokens, items),  # [batch, history, item width]
+            tokens=self.texts.items(items, seed),
             ratings=batch["history_ratings"],
             mask=tf.cast(items != 0, tf.float32),
         )
