@@ -47,8 +47,8 @@ class RegularisationConfig:
         text_variants: changed texts of each item whose vectors are kept where the encoder
             stands still.
         adversarial_epsilon: length of the worst-case step on the embeddings.
-        label_smoothing: share of a click's, a token's or an item's label that is spread
-            evenly over all that it could be.
+        label_smoothing: share of a click's, a next item's or a hidden token's label that is
+            spread evenly over all that it could be.
     """
 
     token_dropout: float = 0.0

@@ -28,6 +28,7 @@ class Filling(keras.Model):
         self.encoder, self.text = encoder, text
         self.head = token_head(encoder)
         self.window = BehaviourWindow(text, config, encoder.max_length)
+        self._smoothing = config.regularisation.label_smoothing
 
     def masked(self, batch: Batch, seed: tf.Tensor) -> MaskedBatch:
         """Assemble and hide, as a function of (batch, seed)."""
@@ -49,6 +50,9 @@ class Filling(keras.Model):
         masked = self.masked(batch, seed)
         logits = self(masked, training=training)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(masked.mask_ids, logits)
+        if training and self._smoothing > 0:  # Szegedy et al. 2016, arXiv:1512.00567
+            evenly = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)  # [batch, masks]
+            entropy = (1.0 - self._smoothing) * entropy + self._smoothing * evenly
         loss = weighted_mean(entropy, masked.mask_weights)
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)  # [batch, masks]
         right = tf.cast(best == masked.mask_ids, tf.float32)

@@ -83,15 +83,28 @@ class Recommender(keras.Model):
         """Score a batch's targets, without dropout."""
         raise NotImplementedError
 
-    def pair_losses(self, scores: PairScores, batch: Batch) -> dict[str, tf.Tensor]:
+    def input_embeddings(self) -> list[Any]:
+        """Tables that adversarial training moves: variables [rows, width]."""
+        return [self.encoder.token_table]
+
+    def pair_losses(
+        self, scores: PairScores, batch: Batch, training: bool = False
+    ) -> dict[str, tf.Tensor]:
         """Weighted sum of the heads' losses, and the parts.
 
         The squared error is counted in variances of the ratings, so that the weights mean
-        the same on any scale.
+        the same on any scale. In training a click's label may be smoothed.
+
+        Reference:
+            Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
         """
         ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
         error = (scores.rating - _zero_nan(ratings)) / self.statistics.deviation
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(_zero_nan(clicks), scores.click_logit)
+        labels = _zero_nan(clicks)
+        if training:
+            smoothing = self.config.regularisation.label_smoothing
+            labels = labels * (1.0 - smoothing) + 0.5 * smoothing
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores.click_logit)
         parts = {
             "rating_loss": _mean_where(error**2, ~tf.math.is_nan(ratings)),
             "click_loss": _mean_where(entropy, ~tf.math.is_nan(clicks)),

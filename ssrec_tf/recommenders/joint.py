@@ -63,7 +63,7 @@ class Joint(Recommender):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """See `training.Trainable`; `seed` draws how texts are changed, if they are."""
         scores = self._scores(batch, training, seed if training else None)
-        return self.pair_losses(scores, batch)
+        return self.pair_losses(scores, batch, training)
 
     def scores_of(self, batch: Batch) -> PairScores:
         """See `Recommender.scores_of`."""

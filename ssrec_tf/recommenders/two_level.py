@@ -13,6 +13,8 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -82,6 +84,13 @@ class TwoLevel(Recommender):
             layer.name = name
             layer.build((None, inputs))
             setattr(self, name, layer)
+
+    def input_embeddings(self) -> list[Any]:
+        """See `Recommender.input_embeddings`: of ids and words, and of the encoder's tokens."""
+        tables = [self.items.id_embedding]
+        if self.config.item_text != "encoder":
+            tables.append(self.items.word_embedding)
+        return [*tables, *(super().input_embeddings() if self.encoder.trainable else [])]
 
     # Items
 
@@ -218,9 +227,9 @@ class TwoLevel(Recommender):
         keep = self.items.draw_keep(seed) if training else None
         reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
         scores = self.score(reading, candidates, training=training)
-        losses = self.pair_losses(scores, batch)
+        losses = self.pair_losses(scores, batch, training)
         if self.config.next_item_weight > 0:
-            losses["next_item_loss"] = self._next_item_loss(reading, batch, keep)
+            losses["next_item_loss"] = self._next_item_loss(reading, batch, keep, training)
             losses["loss"] += self.config.next_item_weight * losses["next_item_loss"]
         return losses
 
@@ -279,12 +288,18 @@ class TwoLevel(Recommender):
         encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
         return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
 
-    def _next_item_loss(self, reading: Reading, batch: Batch, keep: tf.Tensor | None) -> tf.Tensor:
+    def _next_item_loss(
+        self, reading: Reading, batch: Batch, keep: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
         """Cross-entropy of the targets among all items (full softmax)."""
         logits = tf.matmul(self.full_query(reading), self.items.index(keep), transpose_b=True)
         logits = tf.concat([tf.fill(tf.shape(logits[:, :1]), -1e9), logits[:, 1:]], axis=1)
         log_share = tf.nn.log_softmax(logits)  # [batch, items + 1]
         targets = batch["target_items"]
         found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
+        smoothing = self.config.regularisation.label_smoothing
+        if training and smoothing > 0:
+            evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
+            found = (1.0 - smoothing) * found + smoothing * evenly
         weight = tf.cast(targets != 0, tf.float32)
         return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
