@@ -25,6 +25,7 @@ _TEXT = (
     "ssrec_tf/published.py",
     "ssrec_tf/text_table.py",
     "ssrec_tf/rendering.py",
+    "ssrec_tf/rewording.py",
     "ssrec_tf/personal_data.py",
     "ssrec_tf/vocabulary.py",
     "ssrec_tf/characters.py",
@@ -39,6 +40,9 @@ _ENCODER = (
     "ssrec_tf/backbones.py",
     "ssrec_tf/xlnet.py",
     "ssrec_tf/encoders.py",
+    "ssrec_tf/encoder_tuning.py",
+    "ssrec_tf/augmentation.py",
+    "ssrec_tf/adversarial.py",
     "ssrec_tf/objectives/*.py",
     "ssrec_tf/training.py",
     "ssrec_tf/learning.py",
@@ -47,6 +51,7 @@ _ENCODER = (
 )
 _HEADS = (
     "ssrec_tf/recommenders/*.py",
+    "ssrec_tf/cooccurrence.py",
     "ssrec_tf/statistics.py",
     "ssrec_tf/scoring.py",
     "ssrec_tf/serving_graph.py",
@@ -91,6 +96,7 @@ def components() -> tuple[Component, ...]:
             ("ExampleGen", "ExampleValidator"),
             settings=_share("text", "train.max_targets"),
             code=(*_TABLES, *_TEXT),
+            outside=data.wordings_fingerprint,
         ),
         Component(
             "Pretrainer",

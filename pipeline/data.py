@@ -84,7 +84,7 @@ def transform(context: Context) -> None:
     check_leakage(tables, split, statistic_rows=split.train, vocabulary_rows=split.train)
     with stages("transform", 2) as begin:
         begin("render, train the vocabulary, tokenize")
-        text = TextTable.build(tables, split, config.text)
+        text = TextTable.build(tables, split, config.text, base=context.base)
         text.save(context.output / "text")
         begin("write the examples")
         targets = config.train.max_targets
@@ -97,11 +97,22 @@ def fingerprint(config: RunConfig, base: Path) -> str:
     data = config.data
     tables = [data.interactions, *data.items, *data.users]
     digest = hashlib.sha256((data.dataset or "").encode())
-    for table in filter(None, tables):
-        path = base / os.path.expanduser(os.path.expandvars(table.path))
-        # Where there is no file, ExampleGen says so in better words.
-        digest.update(storage.sha256_file(path).encode() if path.is_file() else b"missing")
+    _digest_files([table.path for table in tables if table], base, digest)
     return digest.hexdigest()
+
+
+def wordings_fingerprint(config: RunConfig, base: Path) -> str:
+    """SHA-256 of the contents of the files that word texts anew."""
+    kept, digest = config.text.alternatives, hashlib.sha256()
+    _digest_files([path for path in (kept.synonyms, kept.paraphrases) if path], base, digest)
+    return digest.hexdigest()
+
+
+def _digest_files(paths: list[str], base: Path, digest: Any) -> None:
+    for each in paths:
+        path = base / os.path.expanduser(os.path.expandvars(each))
+        # Where there is no file, the component that reads it says so in better words.
+        digest.update(storage.sha256_file(path).encode() if path.is_file() else b"missing")
 
 
 def find_anomalies(tables: Tables, split: Split, statistics: Any) -> list[str]:

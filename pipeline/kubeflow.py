@@ -15,7 +15,7 @@ from kfp import compiler, dsl, local
 from kfp.dsl import Artifact, Input, Output
 
 from pipeline.components import components
-from pipeline.data import fingerprint
+from pipeline.data import fingerprint, wordings_fingerprint
 from pipeline.runner import SOURCES
 from ssrec_tf import storage
 from ssrec_tf.config import load_config, to_dict
@@ -202,7 +202,7 @@ def build_pipeline(
     config = load_config(path)
     base = path.resolve().parent
     settings = json.dumps({"config": to_dict(config), "base": str(base)}, sort_keys=True)
-    data = fingerprint(config, base)
+    data = fingerprint(config, base) + wordings_fingerprint(config, base)
 
     @dsl.pipeline(name=config.name)  # type: ignore[untyped-decorator, unused-ignore]
     def pipeline() -> None:

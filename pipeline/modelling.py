@@ -39,7 +39,7 @@ def pretrainer(context: Context) -> None:
         past_only=split.past_only,
         workdir=context.work,
     )
-    weights.save(encoder.backbone, context.output / "encoder.npz")
+    weights.save(encoder, context.output / "encoder.npz")
     _keep_logs(context)
     if state.step:
         print(f"    best validation loss {state.best:.3f} at step {state.best_step}")
@@ -55,7 +55,7 @@ def trainer(context: Context) -> None:
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
     model = build_model(context, tables, split)
-    weights.load(model.encoder.backbone, context.inputs["Pretrainer"] / "encoder.npz")
+    weights.load(model.encoder, context.inputs["Pretrainer"] / "encoder.npz")
     examples = context.inputs["Transform"] / "examples"
     state = learning.fit(model, examples, past_only=split.past_only, workdir=context.work)
     weights.save(model, context.output / "model.npz")

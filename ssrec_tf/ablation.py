@@ -37,6 +37,7 @@ import numpy as np
 from ssrec_tf import learning
 from ssrec_tf.bench import code_digest, data_digest, read_and_split, read_scores, write_scores
 from ssrec_tf.config import LoopConfig, RunConfig, to_dict
+from ssrec_tf.config_encoder import can_learn
 from ssrec_tf.config_objectives import OBJECTIVES
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Report, Scores, evaluate
@@ -62,7 +63,8 @@ class Cell:
     Attributes:
         split: kind of the split.
         objective: one of `OBJECTIVES`; none, for no pretraining; or mixed, for what the
-            configuration weighs (all in equal parts, where it weighs one alone).
+            configuration weighs (all that its encoder can learn from in equal parts, where
+            it weighs one alone).
         share: of the train rows whose labels are kept, above 0 and at most 1.
         control: plain, or one of `CONTROLS`.
         seed: of the draw, the control and both trainings.
@@ -186,7 +188,7 @@ def ablate(
                     tell(f"train {_name(cell)}")
                     work = folder / "work" / key
                     begun = time.monotonic()
-                    found = run_cell(config, cell, tables, split, part, users, work)
+                    found = run_cell(config, cell, tables, split, part, users, work, base)
                     write_scores(place, found, time.monotonic() - begun)
                     shutil.rmtree(work)  # checkpoints of hundreds of cells would fill a disk
                 scores[f"{cell.objective}/{cell.seed}"] = read_scores(place)[0]
@@ -205,6 +207,7 @@ def run_cell(
     part: str,
     users: np.ndarray,
     work: Path,
+    base: Path = Path(),
 ) -> Scores:
     """Pretrain and fine-tune one cell, and score a part; see the module for the rules.
 
@@ -216,13 +219,14 @@ def run_cell(
         part: valid or test.
         users: for whom the catalogue is ranked, str [users].
         work: examples and checkpoints; a killed cell goes on from here.
+        base: what relative paths in `config` start from.
     """
     labelled = kept_rows(split.train, cell.share, cell.seed)
     dropped = np.setdiff1d(split.train, labelled)
     if cell.control != PLAIN:
         tables = CONTROLS[cell.control](tables, split.train, cell.seed)
     settings = settings_of(config, cell)
-    text = TextTable.build(tables, split, config.text)
+    text = TextTable.build(tables, split, config.text, base=base)
     scarce = replace(split, train=labelled)
     for name, rows, parts in (
         ("behaviour", without_labels(tables, dropped), split),
@@ -272,7 +276,8 @@ def settings_of(config: RunConfig, cell: Cell) -> RunConfig:
     elif cell.objective != MIXED:
         pretrain = replace(pretrain, objectives={cell.objective: 1.0}, objectives_end={})
     elif len(pretrain.objectives) == 1:
-        pretrain = replace(pretrain, objectives=dict.fromkeys(OBJECTIVES, 1.0), objectives_end={})
+        learnt = [name for name in OBJECTIVES if can_learn(config.encoder.architecture, name)]
+        pretrain = replace(pretrain, objectives=dict.fromkeys(learnt, 1.0), objectives_end={})
     train = replace(config.train, loop=_loop(config.train.loop, cell.seed))
     return replace(config, pretrain=pretrain, train=train)
 

@@ -87,7 +87,7 @@ def bench(
                 tell(f"fit {label}")
                 work, begun = folder / "work" / kept.name, time.monotonic()
                 found = (
-                    _own(config, tables, split, part, users, seed, work)
+                    _own(config, tables, split, part, users, seed, work, base)
                     if name == OWN
                     else _baseline(name, tables, split, part, users)
                 )
@@ -195,10 +195,11 @@ def _own(
     users: np.ndarray,
     seed: int,
     work: Path,
+    base: Path,
 ) -> Scores:
     """Train as the pipeline does; a killed training goes on from its checkpoints."""
     train = replace(config.train, loop=replace(config.train.loop, seed=seed))
-    text = TextTable.build(tables, split, config.text)
+    text = TextTable.build(tables, split, config.text, base=base)
     examples = work / "examples"
     if not (examples / "examples.json").exists():
         write_examples(tables, split, examples, max_targets=train.max_targets)

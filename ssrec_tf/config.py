@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ssrec_tf.config_data import check_data
-from ssrec_tf.config_encoder import ARCHITECTURES, check_architecture
+from ssrec_tf.config_encoder import ARCHITECTURES, TUNINGS, check_architecture, check_tuning
 from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
+from ssrec_tf.config_regularisation import (
+    BOUNDS,
+    AlternativesConfig,
+    RegularisationConfig,
+    check_regularisation,
+)
 from ssrec_tf.errors import ConfigError
 
 
@@ -88,6 +94,7 @@ class TextConfig:
     mask_personal_data: bool = False
     max_item_tokens: int = 32
     max_user_tokens: int = 16
+    alternatives: AlternativesConfig = field(default_factory=AlternativesConfig)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class PretrainConfig:
     objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
     objectives_end: Mapping[str, float] = field(default_factory=dict)
     tasks: TaskConfig = field(default_factory=TaskConfig)
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,7 @@ class TrainConfig:
     rating_weight: float = 1.0
     click_weight: float = 0.3
     next_item_weight: float = 0.05
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,8 @@ def from_dict(values: object) -> RunConfig:
         raise ConfigError("text.huggingface and text.preset are both given: leave one out")
     check_data(config.data)
     check_objectives(config.pretrain.objectives, config.pretrain.objectives_end)
+    check_tuning(config)
+    check_regularisation(config)
     if config.pretrain.loop.steps > 0:
         check_architecture(config.encoder.architecture, config.pretrain.objectives)
     if config.train.loop.steps < 1:
@@ -278,6 +289,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "reading": ("two_level", "joint"),
     "item_text": ("encoder", "words", "both"),
     "pair_head": ("neural", "factorization", "both"),
+    "tuning": TUNINGS,
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
 _BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -303,6 +315,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "average": (0, 0.99999),
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
+    **BOUNDS,
 }
 
 

@@ -34,7 +34,7 @@ class TaskConfig:
         temperature: cosines are divided by it (next_text, two_views).
         crop, mask, reorder: shares of the events that a view keeps, hides or shuffles.
         texts: most item texts encoded in a step (next_item).
-        layers: of the causal decoder (next_item).
+        layers, dropout: of the causal decoder (next_item).
         prediction_k: one token of so many is predicted, the last of the order (permutation).
     """
 
@@ -49,6 +49,7 @@ class TaskConfig:
     texts: int = 256
     layers: int = 1
     prediction_k: int = 6
+    dropout: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse values outside their range.
@@ -61,7 +62,7 @@ class TaskConfig:
                 f"pretrain.tasks.item_loss is {self.item_loss!r}: "
                 f"give one of {', '.join(ITEM_LOSSES)}"
             )
-        for name in ("hide_rate", "calibration", "crop", "mask", "reorder"):
+        for name in ("hide_rate", "calibration", "crop", "mask", "reorder", "dropout"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"pretrain.tasks.{name} is {value}: give a number from 0 to 1")

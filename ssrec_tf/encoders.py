@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssrec_tf.backbones import SIZES, architecture_of, create_backbone, load_preset, refitted
 from ssrec_tf.config import EncoderConfig
+from ssrec_tf.encoder_tuning import add_adapters, add_lora, add_prefixes
 from ssrec_tf.errors import ConfigError, VocabularyError
 from ssrec_tf.published import bert_folder, local_folder
 from ssrec_tf.vocabulary import Vocabulary
@@ -55,15 +56,31 @@ class Encoder(keras.layers.Layer):
             for layer in backbone.transformer_layers:
                 layer._feedforward_intermediate_dense.activation = exact_gelu
         self.streams: Any = XLNetStreams(backbone) if self.architecture == "xlnet" else None
+        self.added: list[Any] = []  # layers that a tuning adds beside the backbone
+        # Ids of the weights that were there, once a tuning adds others, and of these.
+        self._base_ids: frozenset[int] = frozenset()
+        self._added_ids: frozenset[int] = frozenset()
+        self._base_frozen = False
 
     @classmethod
     def create(cls, config: EncoderConfig, vocabulary: Vocabulary) -> Encoder:
         """Make the encoder that a configuration names, with fresh or published weights.
 
+        Of a published one only what `config.tuning` adds is trained; of one from scratch,
+        all else is, until `freeze_base`.
+
         Raises:
             ConfigError: the size or the architecture is unknown, or the folder holds none.
             VocabularyError: the folder's words are not the vocabulary's.
         """
+        encoder = cls._untuned(config, vocabulary)
+        encoder.add_tuning(config.tuning, config.tuning_rank)
+        if config.is_published:
+            encoder.freeze_base()
+        return encoder
+
+    @classmethod
+    def _untuned(cls, config: EncoderConfig, vocabulary: Vocabulary) -> Encoder:
         if config.huggingface:
             return cls.from_huggingface(bert_folder(config.huggingface), vocabulary, config.dropout)
         if config.preset:
@@ -106,6 +123,48 @@ class Encoder(keras.layers.Layer):
             )
         return cls(refitted(loaded, vocabulary.size, dropout, words), vocabulary)
 
+    def add_tuning(self, tuning: str, rank: int) -> None:
+        """Add the weights of a tuning, as if they were not there; they wait for `freeze_base`.
+
+        Args:
+            tuning: full (nothing is added), lora, adapter or prefix.
+            rank: of the changes, width of the bottlenecks, or number of the prefix's keys.
+        """
+        base = frozenset(id(weight) for weight in self.backbone.trainable_variables)
+        added: list[Any] = []
+        if tuning == "lora":
+            added = add_lora(self.backbone, rank)
+        elif tuning != "full":
+            add = add_adapters if tuning == "adapter" else add_prefixes
+            self.added = add(self.backbone, rank)
+            added = [weight for layer in self.added for weight in layer.variables]
+        if added:
+            self._base_ids, self._added_ids = base, frozenset(id(weight) for weight in added)
+        self._train(self.trainable)
+
+    def freeze_base(self) -> None:
+        """From now on train only what a tuning added; nothing changes where none did."""
+        self._base_frozen = True
+        self._train(self.trainable)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any of its weights are trained."""
+        return bool(super().trainable)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._train(value)
+
+    def _train(self, value: bool) -> None:
+        """Switch the weights whose turn it is; Keras would switch all alike."""
+        keras.layers.Layer.trainable.fset(self, value)
+        for weight in self.variables if value else ():
+            if id(weight) in self._base_ids:
+                weight.trainable = not self._base_frozen
+            elif id(weight) in self._added_ids:
+                weight.trainable = self._base_frozen
+
     @property
     def width(self) -> int:
         """Length of a state vector."""
@@ -115,6 +174,11 @@ class Encoder(keras.layers.Layer):
     def token_embedding(self) -> Any:
         """The embedding layer, shared with the masked-token head."""
         return self.backbone.token_embedding
+
+    @property
+    def token_table(self) -> Any:
+        """The embedding's variable, [vocabulary, width], without what LoRA adds to it."""
+        return self.token_embedding.weights[0]
 
     @property
     def max_length(self) -> int:

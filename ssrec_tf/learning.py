@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf.adversarial import FastGradient
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import vectors_of_train
@@ -92,6 +93,7 @@ def pretrain(
         workdir=workdir,
         name="pretrain",
         observer=observe,
+        adversarial=FastGradient(config.regularisation.adversarial_epsilon, [encoder.token_table]),
     )
 
 
@@ -100,6 +102,8 @@ def make_recommender(
 ) -> Recommender:
     """Build the recommender that `config.reading` names.
 
+    Of an encoder with a tuning, only what that added is trained from here on.
+
     Raises:
         ConfigError: the reading is unknown.
     """
@@ -107,6 +111,7 @@ def make_recommender(
     readings: dict[str, type[TwoLevel | Joint]] = {"two_level": TwoLevel, "joint": Joint}
     if config.reading not in readings:
         raise ConfigError(f"train.reading={config.reading!r} must be one of {', '.join(readings)}")
+    encoder.freeze_base()
     model = readings[config.reading](encoder, text, statistics, config)
     model.build_layers()
     return model
@@ -174,6 +179,9 @@ def _fit(
         validation=Validation(measure, _monitor(model)),
         workdir=workdir,
         name=name,
+        adversarial=FastGradient(
+            config.regularisation.adversarial_epsilon, model.input_embeddings()
+        ),
     )
 
 

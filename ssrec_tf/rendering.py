@@ -60,14 +60,52 @@ class ParsedBehaviour(NamedTuple):
     count: tf.Tensor
 
 
+class Piece(NamedTuple):
+    """A stretch of every text: `texts` str [rows], "" where an attribute is missing.
+
+    `field` is the attribute it goes with, None for what the template always writes.
+    """
+
+    field: str | None
+    texts: pd.Series
+
+
+def item_pieces(tables: Tables, config: TextConfig) -> list[Piece]:
+    """Cut the items' texts into fields; joined and cleaned they are `render_items`.
+
+    Raises:
+        ConfigError: the template names an attribute that the items lack.
+    """
+    pieces = _pieces(tables.items, config.item_template, "text.item_template", config)
+    empty = join_pieces(pieces, tables.items.index) == ""
+    ids = _ids(tables.items.index)
+    return [*pieces, Piece(None, ("item " + ids).where(empty, ""))]
+
+
+def user_pieces(tables: Tables, config: TextConfig) -> list[Piece]:
+    """Cut the users' texts into fields; joined and cleaned they are `render_users`.
+
+    Raises:
+        ConfigError: the template names an attribute that the users lack.
+    """
+    return _pieces(tables.users, config.user_template, "text.user_template", config)
+
+
+def join_pieces(pieces: Sequence[Piece], index: pd.Index) -> pd.Series:
+    """Put texts together from the pieces in their order, and clean them: str [rows]."""
+    texts = pd.Series("", index=index, dtype=object)
+    for piece in pieces:
+        texts += piece.texts
+    return texts.map(_clean).astype(object)
+
+
 def render_items(tables: Tables, config: TextConfig) -> pd.Series:
     """Text of each item, in the order of `tables.items`; `item ID` where there is none.
 
     Raises:
         ConfigError: the template names an attribute that the items lack.
     """
-    texts = _render(tables.items, config.item_template, "text.item_template", config)
-    return texts.where(texts != "", "item " + _ids(texts))
+    return join_pieces(item_pieces(tables, config), tables.items.index)
 
 
 def unique_names(texts: pd.Series) -> pd.Series:
@@ -77,7 +115,7 @@ def unique_names(texts: pd.Series) -> pd.Series:
     """
     again = texts.duplicated()
     while again.any():  # a second turn only where some text ends in `#ID` by itself
-        texts = texts.where(~again, texts + " #" + _ids(texts))
+        texts = texts.where(~again, texts + " #" + _ids(texts.index))
         again = texts.duplicated()
     return texts
 
@@ -88,7 +126,7 @@ def render_users(tables: Tables, config: TextConfig) -> pd.Series:
     Raises:
         ConfigError: the template names an attribute that the users lack.
     """
-    return _render(tables.users, config.user_template, "text.user_template", config)
+    return join_pieces(user_pieces(tables, config), tables.users.index)
 
 
 def render_event(item_text: str, rating: float | None, time: int = 0) -> str:
@@ -175,23 +213,31 @@ def format_number(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _render(frame: pd.DataFrame, template: str, key: str, config: TextConfig) -> pd.Series:
+def _pieces(frame: pd.DataFrame, template: str, key: str, config: TextConfig) -> list[Piece]:
     """Fill a template for every row; without a template, all attributes in their order."""
     columns = {name: _cells(frame[name], config) for name in frame.columns}
     if not template:
-        rows = zip(*columns.values(), strict=True) if columns else [()] * len(frame)
-        joined = [_clean(". ".join(cell for cell in row if cell)) for row in rows]
-        return pd.Series(joined, index=frame.index, dtype=object)
-    parts = _parse_template(template, list(columns), key)
-    texts = pd.Series("", index=frame.index, dtype=object)
-    for before, name, after in parts:
+        return _all_pieces(columns, frame.index)
+    pieces = []
+    for before, name, after in _parse_template(template, list(columns), key):
         if name is None:
-            texts += before
+            pieces.append(Piece(None, pd.Series(before, index=frame.index, dtype=object)))
             continue
         cells = columns[name] if name in columns else _rounded(columns, name)
         filled = before + cells + after
-        texts += filled.where(cells != "", "")
-    return texts.map(_clean).astype(object)
+        field = name if name in columns else name.rpartition(":")[0]
+        pieces.append(Piece(field, filled.where(cells != "", "")))
+    return pieces
+
+
+def _all_pieces(columns: Mapping[str, pd.Series], index: pd.Index) -> list[Piece]:
+    """A piece an attribute; a point and a space before all but a row's first."""
+    pieces, begun = [], pd.Series(False, index=index)
+    for name, cells in columns.items():
+        there = cells != ""
+        pieces.append(Piece(name, cells.where(~(begun & there), ". " + cells)))
+        begun |= there
+    return pieces
 
 
 Part = tuple[str, str | None, str]
@@ -243,9 +289,9 @@ def _cells(column: pd.Series, config: TextConfig) -> pd.Series:
     return texts.map(hide_personal_data) if config.mask_personal_data else texts
 
 
-def _ids(texts: pd.Series) -> pd.Series:
+def _ids(index: pd.Index) -> pd.Series:
     """Ids as text: a name already, with no words to drop and no phone number in it."""
-    return texts.index.to_series().map(lambda item: _clean(str(item)))
+    return index.to_series().map(lambda item: _clean(str(item)))
 
 
 def _cell(value: object) -> str:

@@ -22,6 +22,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from ssrec_tf import storage
+from ssrec_tf.adversarial import FastGradient, gradients_of
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.errors import NonFiniteError
@@ -66,6 +67,7 @@ class TrainState:
 
 
 Observer = Callable[[int, tf.summary.SummaryWriter], None]
+_OFF = FastGradient()
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -117,6 +119,7 @@ def train(
     workdir: Path,
     name: str,
     observer: Observer | None = None,
+    adversarial: FastGradient = _OFF,
 ) -> TrainState:
     """Train until `config.steps`, or until `config.patience` evaluations bring nothing.
 
@@ -133,6 +136,7 @@ def train(
         workdir: checkpoints, TensorBoard logs and `curve.json`.
         name: shown on the progress bar.
         observer: called after each validation with the step and a summary writer.
+        adversarial: what to train against beside the batches, if anything.
 
     Returns:
         The final state with the learning curve.
@@ -141,7 +145,7 @@ def train(
         NonFiniteError: the loss or a gradient is NaN or infinite; the step is not applied
             and the last checkpoint stays as it is.
     """
-    loop = _Loop(model, config, optimizer, workdir)
+    loop = _Loop(model, config, optimizer, workdir, adversarial)
     state = loop.restore()
     if state.step < config.steps and state.stale < config.patience:
         loop.run(state, batches(state.step), validation, name, observer)
@@ -162,9 +166,15 @@ class _Loop:
     """The pieces of one training: the compiled step, the checkpoints, the writer."""
 
     def __init__(
-        self, model: Trainable, config: LoopConfig, optimizer: OptimizerConfig, workdir: Path
+        self,
+        model: Trainable,
+        config: LoopConfig,
+        optimizer: OptimizerConfig,
+        workdir: Path,
+        adversarial: FastGradient,
     ) -> None:
         self.model, self.config, self.workdir = model, config, workdir
+        self.adversarial = adversarial
         self.strategy = tf.distribute.get_strategy()
         self.optimizer = make_optimizer(optimizer, config.steps)
         self.optimizer.build(model.trainable_variables)
@@ -240,14 +250,11 @@ class _Loop:
     def _step(self, batch: Batch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Apply one update, unless something is not finite."""
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            scalars = self.model.losses_of(batch, seed=seed, training=True)
-        gradients = tape.gradient(
-            scalars["loss"],
-            [variable.value for variable in variables],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+        def losses() -> dict[str, tf.Tensor]:
+            return self.model.losses_of(batch, seed=seed, training=True)
+
+        scalars, gradients = gradients_of(losses, variables, self.adversarial)
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(scalars["loss"])
         if finite:  # AutoGraph: a tf.cond

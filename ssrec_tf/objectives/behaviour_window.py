@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.sequences import Assembler, fitting
@@ -74,15 +75,15 @@ class BehaviourWindow(tf.Module):
         self.events = max(1, min(self.length // 4, 32))
         self._dropout = config.item_token_dropout
         self._assembler = Assembler(text.vocabulary)
-        self._item_tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
-        self._user_tokens = tf.constant(text.user_tokens)  # [users + 1, user width]
+        self._texts = AugmentedTexts(text, config.regularisation)
         self._own_tokens = tf.constant(text.item_token_ids)  # [items + 1]
 
     def draw(self, batch: Batch, seed: tf.Tensor) -> Events:
         """Draw a window of each history, as a function of (batch, seed).
 
         The window ends at a random event, so that all of a long log is read in time.
-        An item's own token is dropped at random, so that its words alone must do.
+        An item's own token is dropped at random, so that its words alone must do; these
+        are changed as `config.regularisation` says.
         """
         window_seed, drop_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
         items, ratings = batch["history_items"], batch["history_ratings"]  # [batch, history]
@@ -90,7 +91,7 @@ class BehaviourWindow(tf.Module):
         own = self.own_tokens(items)
         dropped = tf.random.stateless_uniform(tf.shape(own), drop_seed) < self._dropout
         own = tf.where(dropped, self.vocabulary.item_id, own)
-        words = tf.gather(self._item_tokens, items)  # [batch, events, item width]
+        words = self._texts.items(items, seed)  # [batch, events, item width]
         stars = self._assembler.rating_tokens(ratings)  # [batch, events]
         return Events(items, stars, own, words).only(items != 0)
 
@@ -98,13 +99,16 @@ class BehaviourWindow(tf.Module):
         """The own token of each item: int32, the shape of `items`."""
         return tf.gather(self._own_tokens, items)
 
-    def item(self, items: tf.Tensor) -> tf.Tensor:
-        """Texts of items on their own: int32 [n] references to [n, item width + 2]."""
-        return self._assembler.item(tf.gather(self._item_tokens, items))  # gather: [n, item width]
+    def item(self, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Texts of items on their own: int32 [n] references to [n, item width + 2].
 
-    def user(self, batch: Batch) -> tf.Tensor:
-        """Words of each user: int32 [batch, user width]."""
-        return tf.gather(self._user_tokens, batch["user"])
+        With a seed they are changed as `config.regularisation` says.
+        """
+        return self._assembler.item(self._texts.items(items, seed))
+
+    def user(self, batch: Batch, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Words of each user, changed likewise: int32 [batch, user width]."""
+        return self._texts.users(batch["user"], seed)
 
     def fitting(self, user: tf.Tensor, events: Events) -> tf.Tensor:
         """Tell which events a sequence holds beside the user's words: bool [batch, events]."""

@@ -52,7 +52,7 @@ class NextText(keras.Model):
         newest = tf.maximum(count - 1, 0)  # [batch]
         items = tf.gather(events.items, newest, batch_dims=1)  # [batch]
         before = tf.range(self.window.events)[None, :] < newest[:, None]  # [batch, events]
-        tokens = self.window.tokens(self.window.user(batch), events.only(before))
+        tokens = self.window.tokens(self.window.user(batch, seed), events.only(before))
         return tokens, items, tf.cast(count > 1, tf.float32)
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
@@ -65,7 +65,7 @@ class NextText(keras.Model):
         """
         tokens, items, weights = self.pairs(batch, seed)
         _, behaviour = self.encoder(tokens, training=training)  # [batch, width]
-        _, texts = self.encoder(self.window.item(items), training=training)  # [batch, width]
+        _, texts = self.encoder(self.window.item(items, seed), training=training)  # [batch, width]
         logits = in_batch_logits(
             unit(self.query(behaviour)),
             unit(self.key(texts)),
@@ -101,7 +101,7 @@ class TwoViews(keras.Model):
         """Draw two views of a window of each user: int32 [2, batch, length], by (batch, seed)."""
         seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
         events = self.window.draw(batch, seeds[0])
-        nobody = tf.zeros_like(self.window.user(batch))  # [batch, user width]
+        nobody = tf.zeros_like(self.window.user(batch, seeds[0]))  # [batch, user width]
         views = [self.window.tokens(nobody, self.augment(events, seeds[i])) for i in (1, 2)]
         return tf.stack(views)
 

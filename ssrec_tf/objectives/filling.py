@@ -11,7 +11,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import MaskedBatch
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import token_head, weighted_mean
+from ssrec_tf.objectives.heads import token_entropy, token_head, weighted_mean
 from ssrec_tf.text_table import TextTable
 
 
@@ -34,6 +34,7 @@ class Filling(keras.Model):
         self.encoder, self.text = encoder, text
         self.head = token_head(encoder)
         self.window = BehaviourWindow(text, config, encoder.max_length)
+        self._smoothing = config.regularisation.label_smoothing
 
     def masked(self, batch: Batch, seed: tf.Tensor) -> MaskedBatch:
         """Assemble and hide, as a function of (batch, seed)."""
@@ -54,7 +55,7 @@ class Filling(keras.Model):
         """
         masked = self.masked(batch, seed)
         logits = self(masked, training=training)
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(masked.mask_ids, logits)
+        entropy = token_entropy(masked.mask_ids, logits, self._smoothing if training else 0.0)
         loss = weighted_mean(entropy, masked.mask_weights)
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)  # [batch, masks]
         right = tf.cast(best == masked.mask_ids, tf.float32)

@@ -120,6 +120,27 @@ class ItemHead(RowsHead):
         return {"loss": weighted_mean(loss, weights), "accuracy": weighted_mean(right, weights)}
 
 
+def token_entropy(ids: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Cross-entropy of tokens; a share `smoothing` of each is spread over the vocabulary.
+
+    Args:
+        ids: int32 [...].
+        logits: float32 [..., vocabulary].
+        smoothing: from 0, the usual cross-entropy, to 1.
+
+    Returns:
+        float32 [...].
+
+    Reference:
+        Szegedy et al. 2016, arXiv:1512.00567, section 7.
+    """
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
+    if smoothing == 0:
+        return entropy
+    evenly = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)  # [...]
+    return (1.0 - smoothing) * entropy + smoothing * evenly
+
+
 def draw_negatives(classes: tf.Tensor, k: int, count: int, seed: tf.Tensor) -> tf.Tensor:
     """Draw classes uniformly among all but the true one: int32 [...] to [..., k]."""
     shape = tf.concat([tf.shape(classes), [k]], axis=0)

@@ -54,7 +54,7 @@ class HiddenEventModel(keras.Model):
         """Assemble and hide, as a function of (batch, seed)."""
         seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
         vocabulary = self.window.vocabulary
-        user, events = self.window.user(batch), self.window.draw(batch, seeds[0])
+        user, events = self.window.user(batch, seeds[0]), self.window.draw(batch, seeds[0])
         is_item = self._field == OWN
         truth = self.window.own_tokens(events.items) if is_item else events.stars
         first = vocabulary.first_item_id if is_item else vocabulary.first_rating_id

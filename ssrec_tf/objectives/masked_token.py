@@ -31,7 +31,7 @@ class MaskedToken(Filling):
 
     def tokens(self, batch: Batch, seed: tf.Tensor) -> tf.Tensor:
         """Lay a window of each user's behaviour out as tokens: int32 [batch, length]."""
-        return self.window.tokens(self.window.user(batch), self.window.draw(batch, seed))
+        return self.window.tokens(self.window.user(batch, seed), self.window.draw(batch, seed))
 
     def masked(self, batch: Batch, seed: tf.Tensor) -> MaskedBatch:
         """Assemble and hide, as a function of (batch, seed)."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
+from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.encoders import Encoder, exact_gelu
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow, Events
 from ssrec_tf.objectives.heads import ItemHead
@@ -40,7 +41,9 @@ class NextItem(keras.Model):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-12, name="norm")
         self.place.build((None, self.window.events, encoder.width))
         self.norm.build((None, self.window.events, encoder.width))
-        self.decoder = [_decoder(encoder.width, i) for i in range(config.tasks.layers)]
+        self.decoder = [
+            _decoder(encoder.width, i, config.tasks) for i in range(config.tasks.layers)
+        ]
         for layer in self.decoder:
             layer.build((None, self.window.events, encoder.width))
         self._texts = min(config.tasks.texts, len(text.item_tokens))
@@ -71,7 +74,7 @@ class NextItem(keras.Model):
     def states_of(self, events: Events, seed: tf.Tensor, training: bool) -> tf.Tensor:
         """State behind each event, of it and those before it: float32 [batch, events, width]."""
         found, place = self.distinct(events.items, seed)
-        _, texts = self.encoder(self.window.item(found), training=training)  # [texts, width]
+        _, texts = self.encoder(self.window.item(found, seed), training=training)  # [texts, width]
         there = place >= 0  # [batch, events]
         said = tf.gather(texts, tf.maximum(place, 0))  # [batch, events, width]
         own = self.encoder.token_embedding(events.own)  # [batch, events, width]
@@ -99,11 +102,11 @@ class NextItem(keras.Model):
         return self.head.losses_of(states[:, :-1], tf.maximum(classes, 0), weights, seeds[2])
 
 
-def _decoder(width: int, number: int) -> Any:
+def _decoder(width: int, number: int, config: TaskConfig) -> Any:
     return keras_hub.layers.TransformerDecoder(
         intermediate_dim=4 * width,
         num_heads=_HEADS,
-        dropout=0.1,
+        dropout=config.dropout,
         activation=exact_gelu,
         name=f"decoder_{number}",
     )

@@ -11,7 +11,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import is_maskable
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import weighted_mean
+from ssrec_tf.objectives.heads import token_entropy, weighted_mean
 from ssrec_tf.text_table import TextTable
 
 
@@ -38,11 +38,12 @@ class NextToken(keras.Model):
         check_architecture(encoder.architecture, [self.name])
         self.encoder, self.text = encoder, text
         self.window = BehaviourWindow(text, config, encoder.max_length)
+        self._smoothing = config.regularisation.label_smoothing
         self._asked = tf.constant(is_maskable(text.vocabulary), tf.float32)  # [vocabulary]
 
     def tokens(self, batch: Batch, seed: tf.Tensor) -> tf.Tensor:
         """Lay a window of each user's behaviour out as tokens: int32 [batch, length]."""
-        return self.window.tokens(self.window.user(batch), self.window.draw(batch, seed))
+        return self.window.tokens(self.window.user(batch, seed), self.window.draw(batch, seed))
 
     def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits of what follows each token: [batch, length] to [batch, length, vocabulary]."""
@@ -62,7 +63,7 @@ class NextToken(keras.Model):
         following = tokens[:, 1:]  # [batch, length - 1]
         logits = self(tokens[:, :-1], training=training)  # [batch, length - 1, vocabulary]
         weights = tf.gather(self._asked, following)  # [batch, length - 1]
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(following, logits)
+        entropy = token_entropy(following, logits, self._smoothing if training else 0.0)
         loss = weighted_mean(entropy, weights)
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == following
         return {

@@ -13,7 +13,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import MaskingConfig, TokenMasker
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import weighted_mean
+from ssrec_tf.objectives.heads import token_entropy, weighted_mean
 from ssrec_tf.text_table import TextTable
 
 
@@ -57,6 +57,7 @@ class Permutation(keras.Model):
         check_architecture(encoder.architecture, [self.name])
         self.encoder, self.text = encoder, text
         self.window = BehaviourWindow(text, config, encoder.max_length)
+        self._smoothing = config.regularisation.label_smoothing
         rate = 1.0 / config.tasks.prediction_k
         slots = max(1, round(self.window.length * rate))
         # Chosen in random order, as masked tokens are, but neither masked nor replaced.
@@ -69,7 +70,8 @@ class Permutation(keras.Model):
     def permuted(self, batch: Batch, seed: tf.Tensor) -> Permuted:
         """Assemble and draw an order, as a function of (batch, seed)."""
         seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
-        tokens = self.window.tokens(self.window.user(batch), self.window.draw(batch, seeds[0]))
+        user = self.window.user(batch, seeds[0])
+        tokens = self.window.tokens(user, self.window.draw(batch, seeds[0]))
         chosen = self._choose(tokens, seed=seeds[1])
         at = tf.one_hot(chosen.mask_positions, self.window.length, dtype=tf.int32)
         at *= tf.cast(chosen.mask_weights, tf.int32)[..., None]  # [batch, slots, length]
@@ -102,7 +104,7 @@ class Permutation(keras.Model):
         """
         permuted = self.permuted(batch, seed)
         logits = self(permuted, training=training)
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(permuted.ids, logits)
+        entropy = token_entropy(permuted.ids, logits, self._smoothing if training else 0.0)
         loss = weighted_mean(entropy, permuted.weights)
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == permuted.ids
         return {

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import TrainConfig
 from ssrec_tf.encoders import Encoder
@@ -62,16 +63,16 @@ class Recommender(keras.Model):
         self.statistics = statistics
         self.config = config
         self.assembler = Assembler(text.vocabulary)
-        self._item_tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
-        self._user_tokens = tf.constant(text.user_tokens)  # [users + 1, user width]
+        self.texts = AugmentedTexts(text, config.regularisation)
+        self._item_tokens = self.texts.item_tokens  # [items + 1, item width]
 
-    def behaviour_of(self, batch: Batch) -> Behaviour:
-        """Look a batch's references up in the token table."""
+    def behaviour_of(self, batch: Batch, seed: tf.Tensor | None = None) -> Behaviour:
+        """Look a batch's references up; texts are changed by `seed`, if one is given."""
         items = batch["history_items"]
         return Behaviour(
-            user=tf.gather(self._user_tokens, batch["user"]),  # [batch, user width]
+            user=self.texts.users(batch["user"], seed),
             items=items,
-            tokens=tf.gather(self._item_tokens, items),  # [batch, history, item width]
+            tokens=self.texts.items(items, seed),
             ratings=batch["history_ratings"],
             times=batch["history_times"],
             mask=tf.cast(items != 0, tf.float32),
@@ -85,15 +86,28 @@ class Recommender(keras.Model):
         """Score a batch's targets, without dropout."""
         raise NotImplementedError
 
-    def pair_losses(self, scores: PairScores, batch: Batch) -> dict[str, tf.Tensor]:
+    def input_embeddings(self) -> list[Any]:
+        """Tables that adversarial training moves: variables [rows, width]."""
+        return [self.encoder.token_table]
+
+    def pair_losses(
+        self, scores: PairScores, batch: Batch, training: bool = False
+    ) -> dict[str, tf.Tensor]:
         """Weighted sum of the heads' losses, and the parts.
 
         The squared error is counted in variances of the ratings, so that the weights mean
-        the same on any scale.
+        the same on any scale. In training a click's label may be smoothed.
+
+        Reference:
+            Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
         """
         ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
         error = (scores.rating - _zero_nan(ratings)) / self.statistics.deviation
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(_zero_nan(clicks), scores.click_logit)
+        labels = _zero_nan(clicks)
+        if training:
+            smoothing = self.config.regularisation.label_smoothing
+            labels = labels * (1.0 - smoothing) + 0.5 * smoothing
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores.click_logit)
         parts = {
             "rating_loss": _mean_where(error**2, ~tf.math.is_nan(ratings)),
             "click_loss": _mean_where(entropy, ~tf.math.is_nan(clicks)),

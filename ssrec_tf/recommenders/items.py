@@ -42,6 +42,8 @@ class ItemVectors(keras.layers.Layer):
         # Ids that are always dropped are never trained, and must not speak later.
         self._has_id = known if config.id_dropout < 1.0 else tf.zeros_like(known)
         self._tokens = tf.constant(text.item_tokens)  # [items + 1, item width]
+        # Vectors of changed texts: [variants, items + 1, encoder width]; training reads them.
+        self.variants: tf.Tensor | None = None
         self.dropout = keras.layers.Dropout(config.dropout)
         self._add_ids(len(text.item_tokens))
         self._add_texts(len(text.item_tokens), encoder_width)
@@ -117,6 +119,15 @@ class ItemVectors(keras.layers.Layer):
         """Stored texts of items: int32 [...] references."""
         stored = tf.convert_to_tensor(self.stored)
         return ItemTexts(tf.gather(stored, refs), tf.gather(self._tokens, refs))
+
+    def variant_of(self, refs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Stored vectors of changed texts, one drawn a mention: [...] to [..., encoder width]."""
+        if self.variants is None:
+            return self.texts_of(refs).vectors
+        drawn = tf.random.stateless_uniform(
+            tf.shape(refs), seed, 0, tf.shape(self.variants)[0], tf.int32
+        )
+        return tf.gather_nd(self.variants, tf.stack([drawn, refs], axis=-1))
 
     def draw_keep(self, seed: tf.Tensor) -> tf.Tensor:
         """Switch ids off at random, for a training step: float32 [items + 1]."""

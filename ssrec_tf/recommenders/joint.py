@@ -61,9 +61,9 @@ class Joint(Recommender):
         return PairScores(rating, self.logit_of_share() + out[..., 1])
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `training.Trainable`; the draws are in the batch, `seed` is not needed."""
-        del seed
-        return self.pair_losses(self._scores(batch, training), batch)
+        """See `training.Trainable`; `seed` draws how texts are changed, if they are."""
+        scores = self._scores(batch, training, seed if training else None)
+        return self.pair_losses(scores, batch, training)
 
     def scores_of(self, batch: Batch) -> PairScores:
         """See `Recommender.scores_of`."""
@@ -73,10 +73,16 @@ class Joint(Recommender):
         """Tokens in a sequence."""
         return min(self.config.joint_length, self.encoder.max_length)
 
-    def _scores(self, batch: Batch, training: bool) -> PairScores:
+    def _scores(self, batch: Batch, training: bool, seed: tf.Tensor | None = None) -> PairScores:
         targets = batch["target_items"]
-        tokens = tf.gather(self._item_tokens, targets)  # [batch, targets, item width]
-        scores: PairScores = self(self.behaviour_of(batch), targets, tokens, training=training)
+        seeds = (
+            (None, None)
+            if seed is None
+            else tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        )
+        tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
+        behaviour = self.behaviour_of(batch, seeds[1])
+        scores: PairScores = self(behaviour, targets, tokens, training=training)
         return scores
 
     def _events(self, behaviour: Behaviour) -> tf.Tensor:

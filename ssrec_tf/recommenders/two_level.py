@@ -13,6 +13,8 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -83,6 +85,15 @@ class TwoLevel(Recommender):
             layer.build((None, inputs))
             setattr(self, name, layer)
 
+    def input_embeddings(self) -> list[Any]:
+        """See `Recommender.input_embeddings`: of ids and words, and of the encoder's tokens."""
+        tables = [self.items.id_embedding]
+        if self.config.item_text != "encoder":
+            tables.append(self.items.word_embedding)
+        if self.items.factors is not None:
+            tables += [self.items.factors.of_id, self.items.factors.of_word]
+        return [*tables, *(super().input_embeddings() if self.encoder.trainable else [])]
+
     # Items
 
     def encode_text(self, words: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -91,14 +102,22 @@ class TwoLevel(Recommender):
         return pooled
 
     def store_items(self) -> None:
-        """Encode the whole catalogue once, for `items`."""
+        """Encode the whole catalogue once, for `items`, and variants of it if texts change."""
         encode = tf.function(self.encode_text, reduce_retracing=True)
-        tokens = self.text.item_tokens
-        parts = [
-            encode(tf.constant(tokens[i : i + _ENCODE_BATCH]))
-            for i in range(0, len(tokens), _ENCODE_BATCH)
-        ]
-        self.items.store(tf.concat(parts, axis=0))
+
+        def vectors(seed: tf.Tensor | None) -> tf.Tensor:
+            refs = tf.range(len(self.text.item_tokens))
+            tokens = self.texts.items(refs, seed)  # [items + 1, item width]
+            parts = [
+                encode(tokens[i : i + _ENCODE_BATCH]) for i in range(0, len(refs), _ENCODE_BATCH)
+            ]
+            return tf.concat(parts, axis=0)  # [items + 1, encoder width]
+
+        self.items.store(vectors(None))
+        regularisation = self.config.regularisation
+        if regularisation.changes_texts and not self.encoder.trainable:
+            seeds = [[self.config.loop.seed, i] for i in range(regularisation.text_variants)]
+            self.items.variants = tf.stack([vectors(tf.constant(s, tf.int64)) for s in seeds])
 
     # Behaviours
 
@@ -244,11 +263,11 @@ class TwoLevel(Recommender):
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """See `training.Trainable`."""
         keep = self.items.draw_keep(seed) if training else None
-        reading, candidates = self._batch_items(batch, keep, training)
+        reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
         scores = self.score(reading, candidates, batch["target_times"], training=training)
-        losses = self.pair_losses(scores, batch)
+        losses = self.pair_losses(scores, batch, training)
         if self.config.next_item_weight > 0:
-            losses["next_item_loss"] = self._next_item_loss(reading, batch, keep)
+            losses["next_item_loss"] = self._next_item_loss(reading, batch, keep, training)
             losses["loss"] += self.config.next_item_weight * losses["next_item_loss"]
         if self.items.factors is not None and training:
             rows = max(1, int(self.text.item_counts.sum()))
@@ -271,45 +290,58 @@ class TwoLevel(Recommender):
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
 
     def _batch_items(
-        self, batch: Batch, keep: tf.Tensor | None = None, training: bool = False
+        self,
+        batch: Batch,
+        keep: tf.Tensor | None = None,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
     ) -> tuple[Reading, Items]:
-        """Read a batch's behaviours and look its candidates up."""
-        behaviour = self.behaviour_of(batch)
+        """Read a batch's behaviours and look its candidates up; `seed` changes texts."""
+        behaviour = self.behaviour_of(batch, seed)
         events, targets = behaviour.items, batch["target_items"]  # [batch, history], [.., targets]
         mentions = self.config.loop.batch_size * (self.config.max_history + self.config.max_targets)
         if not self.encoder.trainable and len(self.text.item_tokens) < mentions:
             # A catalogue smaller than what a batch may mention: each item is read once.
             refs = tf.range(len(self.text.item_tokens))
-            every = self.items.read(self.items.texts_of(refs), refs, keep, training=training)
+            every = self.items.read(self._texts(refs, training, seed), refs, keep, training)
             history = Items(*(tf.gather(part, events) for part in every))
             candidates = Items(*(tf.gather(part, targets) for part in every))
         else:
             refs = tf.concat([events, targets], axis=1)
-            both = self.items.read(self._texts(refs, training), refs, keep, training=training)
+            both = self.items.read(self._texts(refs, training, seed), refs, keep, training)
             cut = tf.shape(events)[1]
             history = Items(*(part[:, :cut] for part in both))
             candidates = Items(*(part[:, cut:] for part in both))
         return self.read(behaviour, history, training=training), candidates
 
-    def _texts(self, refs: tf.Tensor, training: bool) -> ItemTexts:
-        """Texts of a batch's items: int32 [batch, n].
+    def _texts(self, refs: tf.Tensor, training: bool, seed: tf.Tensor | None) -> ItemTexts:
+        """Texts of a batch's items: int32 [...], changed by `seed` if there is one.
 
         Vectors are the stored ones, unless the encoder is being trained: then each
         distinct item is encoded once, however often it is mentioned.
         """
         texts = self.items.texts_of(refs)
+        if seed is not None and self.config.regularisation.changes_texts:
+            seed = tf.random.experimental.stateless_fold_in(seed, 2)
+            texts = ItemTexts(self.items.variant_of(refs, seed), self.texts.items(refs, seed))
         if not self.encoder.trainable:
             return texts
         distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [distinct], [batch * n]
-        encoded = self.encode_text(tf.gather(self._item_tokens, distinct), training=training)
+        encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
         return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
 
-    def _next_item_loss(self, reading: Reading, batch: Batch, keep: tf.Tensor | None) -> tf.Tensor:
+    def _next_item_loss(
+        self, reading: Reading, batch: Batch, keep: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
         """Cross-entropy of the targets among all items (full softmax)."""
         logits = tf.matmul(self.full_query(reading), self.items.index(keep), transpose_b=True)
         logits = tf.concat([tf.fill(tf.shape(logits[:, :1]), -1e9), logits[:, 1:]], axis=1)
         log_share = tf.nn.log_softmax(logits)  # [batch, items + 1]
         targets = batch["target_items"]
         found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
+        smoothing = self.config.regularisation.label_smoothing
+        if training and smoothing > 0:
+            evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
+            found = (1.0 - smoothing) * found + smoothing * evenly
         weight = tf.cast(targets != 0, tf.float32)
         return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)

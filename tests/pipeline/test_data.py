@@ -11,7 +11,7 @@ from pipeline import data
 from pipeline.components import components
 from pipeline.runner import Context, run
 from ssrec_tf import table_folder
-from ssrec_tf.config import load_config
+from ssrec_tf.config import from_dict, load_config
 from ssrec_tf.errors import DataError
 from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
@@ -129,3 +129,17 @@ def test_example_validator_prints_and_keeps_what_it_found(small_run, tmp_path, c
     (kept,) = json.loads((output / "anomalies.json").read_text())
     assert kept.startswith("rating: mean 0.000 in train")
     assert f"anomaly: {kept}" in capsys.readouterr().out
+
+
+def test_files_that_word_texts_anew_are_part_of_what_a_run_depends_on(tmp_path):
+    base = {"name": "x", "data": {"dataset": "movielens-100k"}}
+    plain = from_dict(base)
+    worded = from_dict({**base, "text": {"alternatives": {"count": 1, "synonyms": "words.yaml"}}})
+    found = [data.wordings_fingerprint(plain, tmp_path)]
+    for body in (None, "film: [movie]", "film: [picture]"):
+        if body:
+            (tmp_path / "words.yaml").write_text(body)
+        found.append(data.wordings_fingerprint(worded, tmp_path))
+    assert len(set(found)) == 4
+    assert data.wordings_fingerprint(plain, tmp_path) == found[0]
+    assert data.fingerprint(plain, tmp_path) == data.fingerprint(worded, tmp_path)

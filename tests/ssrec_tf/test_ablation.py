@@ -159,7 +159,7 @@ def test_finished_cells_are_not_trained_again(run, tmp_path, monkeypatch):
     config, base = run
     trained = []
 
-    def run_cell(config, cell, tables, split, part, users, work):
+    def run_cell(config, cell, tables, split, part, users, work, base):
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(cell)

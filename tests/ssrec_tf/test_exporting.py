@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,11 +29,9 @@ CONFIG = TrainConfig(
 class Exported:
     """A trained model and its SavedModel."""
 
-    def __init__(self, world, folder, reading):
-        from dataclasses import replace
-
-        config = replace(CONFIG, reading=reading)
-        encoder = learning.create_encoder(EncoderConfig(), world.text, seed=1)
+    def __init__(self, world, folder, reading, tuning="full", **changes):
+        config = replace(CONFIG, reading=reading, **changes)
+        encoder = learning.create_encoder(EncoderConfig(tuning=tuning), world.text, seed=1)
         statistics = LabelStatistics.of(world.tables, world.split.train)
         self.world = world
         self.model = learning.make_recommender(encoder, world.text, statistics, config)
@@ -68,6 +67,24 @@ def test_raw_strings_score_as_keras_does_from_references(name, request):
     assert (rows[0].count(""), rows[1].count("")) == (1, 2)
     worst = check_scores(model.folder, *rows)
     assert set(worst) == {"function", "one_by_one", "session"}
+    assert max(worst.values()) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuning", ["lora", "adapter", "prefix"])
+def test_a_tuned_encoder_is_exported_as_it_was_trained(world, tuning, tmp_path):
+    loop = replace(CONFIG.loop, steps=4, evaluate_every=2, checkpoint_every=2)
+    model = Exported(world, tmp_path, "two_level", tuning, encoder_steps=4, loop=loop)
+    untuned = learning.create_encoder(EncoderConfig(tuning=tuning), world.text, seed=1)
+    tuned = model.model.encoder
+    assert np.array_equal(tuned.token_table, untuned.token_table)
+    moved = [
+        not np.array_equal(one, other)
+        for one, other in zip(tuned.variables, untuned.variables, strict=True)
+    ]
+    assert any(moved)
+    behaviours, items, expected = model.rows(10)
+    worst = check_scores(model.folder, *with_odd_pairs(model.graph, behaviours, items, expected))
     assert max(worst.values()) < 1e-5
 
 

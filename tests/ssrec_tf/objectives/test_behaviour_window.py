@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.objectives.behaviour_window import (
     OWN,
     RATING,
@@ -63,3 +64,20 @@ def test_a_share_of_the_candidates_is_drawn_each_once():
     chosen = chosen_events(places, weights, 10).numpy()
     assert chosen.sum(1).tolist() == [0, 1, 2, 4]
     assert not (chosen & ~candidates.numpy()).any()
+
+
+def test_texts_are_changed_as_the_configuration_says(world):
+    off = BehaviourWindow(world.text, config(), 64)
+    on = BehaviourWindow(
+        world.text, config(regularisation=RegularisationConfig(token_dropout=0.3)), 64
+    )
+    batch = walks(size=64)
+    whole, changed = off.draw(batch, SEED), on.draw(batch, SEED)
+    for same in ("items", "stars", "own"):  # the other draws are what they were
+        assert np.array_equal(getattr(whole, same), getattr(changed, same))
+    lost = 1 - np.count_nonzero(changed.words) / np.count_nonzero(whole.words)
+    assert lost == pytest.approx(0.3, abs=0.03)
+    assert np.array_equal(on.draw(batch, SEED).words, changed.words)
+    items = tf.fill([500], 3)
+    alone = np.count_nonzero(on.item(items, SEED)) - 1000  # [CLS] and [SEP] stay
+    assert alone / (np.count_nonzero(off.item(items)) - 1000) == pytest.approx(0.7, abs=0.03)

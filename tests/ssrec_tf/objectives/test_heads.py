@@ -11,6 +11,7 @@ from ssrec_tf.objectives.heads import (
     draw_negatives,
     gbce,
     sampled_softmax,
+    token_entropy,
     weighted_mean,
 )
 from tests.ssrec_tf.objectives.conftest import ITEMS, SEED
@@ -18,6 +19,15 @@ from tests.ssrec_tf.objectives.conftest import ITEMS, SEED
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_smoothed_labels_by_hand(smoothing):
+    logits, ids = np.array([[2.0, -1.0, 0.5], [-3.0, 1.0, 4.0]]), np.array([1, 2])
+    log_share = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    labels = (1 - smoothing) * np.eye(3)[ids] + smoothing / 3
+    found = token_entropy(tf.constant(ids), tf.constant(logits, tf.float32), smoothing)
+    assert found.numpy() == pytest.approx(-(labels * log_share).sum(axis=1), rel=1e-5)
 
 
 @pytest.mark.parametrize("calibration", [0.0, 0.5, 1.0])

@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from ssrec_tf.batching import BatchConfig, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, PretrainConfig
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.learning import create_encoder, pretrain
 from ssrec_tf.objectives import MaskedToken
 from ssrec_tf.tensorboard import token_name
+from tests.ssrec_tf.objectives.conftest import SEED, config, walks
 
 CONFIG = PretrainConfig(
     loop=LoopConfig(steps=60, batch_size=16, evaluate_every=30, checkpoint_every=30, seed=3),
@@ -98,3 +100,17 @@ def test_fresh_weights_follow_from_the_seed(world):
     assert np.array_equal(kernel, again.token_embedding.embeddings)
     assert not np.array_equal(kernel, other.token_embedding.embeddings)
     assert isinstance(first, keras.layers.Layer)
+
+
+def test_labels_are_smoothed_in_training_alone(encoder, world):
+    smooth = RegularisationConfig(label_smoothing=0.25)
+    objective = MaskedToken(encoder, world.text, config(regularisation=smooth))
+    masked = objective.masked(walks(), SEED)
+    logits = objective(masked).numpy().astype(np.float64)
+    log_share = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    found = np.take_along_axis(log_share, masked.mask_ids.numpy()[..., None], axis=-1)[..., 0]
+    used = masked.mask_weights.numpy() > 0
+    for training, share in ((True, 0.25), (False, 0.0)):
+        aim = (1 - share) * found + share * log_share.mean(axis=-1)
+        loss = objective.losses_of(walks(), seed=SEED, training=training)["loss"]
+        assert float(loss) == pytest.approx(-aim[used].mean(), rel=1e-4)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf.config import EncoderConfig
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.learning import create_encoder
 from ssrec_tf.objectives import MaskedItem, MaskedToken, NextToken
@@ -49,6 +50,19 @@ def test_loss_is_the_mean_cross_entropy_of_all_but_special_tokens(objective, wor
     ]
     assert len(total) == 16 * 6 * 7  # users, events, tokens of an event
     assert float(found["loss"]) == pytest.approx(np.mean(total), rel=1e-4)
+
+
+def test_labels_are_smoothed_in_training_alone(gpt2, world):
+    sharp, smooth = (
+        NextToken(gpt2, world.text, config(regularisation=RegularisationConfig(label_smoothing=x)))
+        for x in (0.0, 0.25)
+    )
+    for training in (False, True):
+        one, other = (
+            float(each.losses_of(walks(), seed=SEED, training=training)["loss"])
+            for each in (sharp, smooth)
+        )
+        assert (one == other) is not training
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.config_objectives import TaskConfig
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.learning import create_encoder
 from ssrec_tf.objectives import MaskedToken, Permutation
@@ -65,6 +66,21 @@ def test_loss_is_the_mean_cross_entropy_of_the_targets(objective):
     picked = np.take_along_axis(share, permuted.ids.numpy()[..., None], 2)[..., 0]
     expected = -(picked * weights).sum() / weights.sum()
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_labels_are_smoothed_in_training_alone(xlnet, world):
+    sharp, smooth = (
+        Permutation(
+            xlnet, world.text, config(regularisation=RegularisationConfig(label_smoothing=x))
+        )
+        for x in (0.0, 0.25)
+    )
+    for training in (False, True):
+        one, other = (
+            float(each.losses_of(walks(), seed=SEED, training=training)["loss"])
+            for each in (sharp, smooth)
+        )
+        assert (one == other) is not training
 
 
 def test_equal_seeds_draw_equal_orders(objective):

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import learning, weights
+from ssrec_tf.adversarial import FastGradient, gradients_of
 from ssrec_tf.batching import train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.scoring import rank_part, render_pairs, score_part, score_rows
 from ssrec_tf.splits import event_order
@@ -242,3 +244,77 @@ def test_weights_round_trip_and_mismatch(world, tmp_path):
 def test_an_unknown_reading_is_named(world):
     with pytest.raises(ConfigError, match=r"train\.reading='three'"):
         build(world, "three")
+
+
+REGULAR = RegularisationConfig(token_dropout=0.4)
+SEED = tf.constant([1, 2], tf.int64)
+
+
+@pytest.mark.parametrize("reading", ["two_level", "joint"])
+def test_texts_change_in_training_alone(world, reading):
+    batch = batch_of(world)
+    plain = build(world, reading, dropout=0.0, id_dropout=0.0)
+    changed = build(world, reading, dropout=0.0, id_dropout=0.0, regularisation=REGULAR)
+    for one, other in zip(plain.variables, changed.variables, strict=True):
+        assert np.array_equal(one, other)  # the same seed, the same weights
+        if one.path.endswith(("text_level/kernel", "output_layer/kernel")):
+            one.assign(tf.ones_like(one) * 0.05)  # they start at 0: make the texts speak
+            other.assign(tf.ones_like(other) * 0.05)
+
+    def loss(model, training, seed=SEED):
+        return float(model.losses_of(batch, seed=seed, training=training)["loss"])
+
+    assert loss(changed, False) == loss(plain, False) == pytest.approx(loss(plain, True), rel=1e-6)
+    assert loss(changed, True) != loss(plain, True)
+    assert loss(changed, True) == pytest.approx(loss(changed, True), rel=1e-6)
+    assert loss(changed, True) != loss(changed, True, SEED + 1)
+
+
+def test_a_standing_encoders_variants_are_the_changed_texts_vectors(world):
+    model = build(world, regularisation=replace(REGULAR, text_variants=3))
+    refs = tf.range(len(world.text.item_tokens))
+    assert model.items.variants.shape == (3, 31, model.encoder.width)
+    words = model.texts.items(refs, tf.constant([CONFIG.loop.seed, 2], tf.int64))
+    assert np.abs(model.items.variants[2] - model.encode_text(words)).max() < 1e-5
+    drawn = model.items.variant_of(tf.fill([300], 4), SEED).numpy()
+    shares = [(drawn == variant[4].numpy()).all(axis=1).mean() for variant in model.items.variants]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.1)
+
+
+def test_smoothed_clicks_by_hand(world):
+    smooth = build(world, regularisation=RegularisationConfig(label_smoothing=0.2))
+    batch = batch_of(world)
+    scores = smooth.scores_of(batch)
+    logit = scores.click_logit.numpy().astype(np.float64)
+    label = batch["target_clicks"].numpy()
+    there = ~np.isnan(label)
+    share, label = 1 / (1 + np.exp(-logit[there])), label[there]
+    for training, aim in ((True, np.where(label == 1, 0.9, 0.1)), (False, label)):
+        entropy = -np.mean(aim * np.log(share) + (1 - aim) * np.log(1 - share))
+        found = smooth.pair_losses(scores, batch, training)["click_loss"]
+        assert float(found) == pytest.approx(entropy, rel=1e-4)
+
+
+@pytest.mark.parametrize("reading", ["two_level", "joint"])
+def test_the_adversarial_loss_is_that_of_moved_embeddings(world, reading):
+    model = build(world, reading, dropout=0.0, id_dropout=0.0, item_text="both")
+    batch, tables = batch_of(world), model.input_embeddings()
+    for variable in model.trainable_variables:
+        if variable.path.endswith("output_layer/kernel"):
+            variable.assign(tf.ones_like(variable) * 0.05)
+
+    def losses():
+        return model.losses_of(batch, seed=SEED, training=True)
+
+    names = {variable.path.rpartition("/")[2] for variable in tables}
+    wanted = {"two_level": {"id_embedding", "word_embedding"}, "joint": {"embeddings"}}
+    assert names == wanted[reading]
+    scalars, _ = gradients_of(losses, model.trainable_variables, FastGradient(0.1, tables))
+    with tf.GradientTape() as tape:
+        loss = losses()["loss"]
+    found = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [t.value for t in tables])]
+    length = np.sqrt(sum(np.sum(g.numpy() ** 2) for g in found))
+    for table, gradient in zip(tables, found, strict=True):
+        table.assign_add(0.1 * gradient / length)
+    assert float(scalars["adversarial_loss"]) == pytest.approx(float(losses()["loss"]), rel=1e-4)
+    assert float(scalars["adversarial_loss"]) > float(scalars["loss"])
