@@ -7,35 +7,26 @@ are there is not fitted again.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ssrec_tf import baselines, learning, storage
+from ssrec_tf import storage, tuning
+from ssrec_tf.bench_models import OWN, Bench, baseline_kind, digest_of, known_models
 from ssrec_tf.config import RunConfig, to_dict
-from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
-from ssrec_tf.evaluation import Report, Scores, compare, evaluate, part_rows
-from ssrec_tf.examples import write_examples
-from ssrec_tf.personal_data import hide_in_tables
+from ssrec_tf.evaluation import Report, Scores, compare
 from ssrec_tf.reporting import write_report
-from ssrec_tf.scoring import score_and_rank
-from ssrec_tf.splits import Split, check_leakage, make_split
-from ssrec_tf.statistics import LabelStatistics
-from ssrec_tf.tables import Tables
-from ssrec_tf.text_table import TextTable
+from ssrec_tf.search_space import Space
+from ssrec_tf.tuning import Parameters, Tuned
 
-OWN = "ssrec_tf"
+__all__ = ["OWN", "bench", "differences", "known_models", "spread"]
+
 _FIELDS = ("rating", "click", "ranking")
-
-
-def known_models() -> tuple[str, ...]:
-    """Names that `bench` takes."""
-    return (OWN, *(kind.name for kind in baselines.BASELINES), *baselines.EXTENDED)
 
 
 def bench(
@@ -46,55 +37,62 @@ def bench(
     models: Sequence[str],
     part: str = "valid",
     seeds: Sequence[int] = (7,),
+    trials: int = 0,
+    own_space: Space = tuning.OWN_SPACE,
+    tuned_in: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> Report:
     """Fit models on the train rows and measure them on one part.
 
+    With `trials`, each model that has a space is first tuned on the valid part, whichever
+    part is measured, and then measured with the best parameters; the others are measured
+    as they are. This project's model is tuned with the first seed.
+
     Args:
         config: of a run; its data, split, text and training are this project's model's.
         base: what relative paths in it start from.
-        folder: gets the scores, `table.txt`, `report.html` and `report.json`.
+        folder: gets the scores, `table.txt`, `report.html` and `report.json`, and, after
+            tuning, `parameters.json`.
         models: names of `known_models`; what the data do not allow is an error.
         part: "valid", or "test" once all is decided.
         seeds: of this project's model, each trained anew; the others have one seed.
+        trials: of each model; 0 for no tuning.
+        own_space: keys of `config` that are tuned of this project's model.
+        tuned_in: where the trials are kept, for another part to find them; by default
+            `folder / "tuning"`.
         tell: called with a line for each model.
 
     Returns:
         The report, whose protocol card says by which rules.
 
     Raises:
-        ConfigError: a model is unknown or needs ratings that the log has not.
+        ConfigError: a model is unknown or needs ratings that the log has not; a key of
+            `own_space` is none; or `trials` is negative.
     """
     for name in models:
         if name not in known_models():
             raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
-    tables = load_data(config.data, base=base)
-    split = make_split(tables, config.split)
-    check_leakage(tables, split)
-    if config.text.mask_personal_data:
-        tables = hide_in_tables(tables)
-    users = np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+    if trials < 0:
+        raise ConfigError(f"trials is {trials}: give a number of at least 0")
+    data = Bench.load(config, base)
+    found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}
     for name in models:
+        space = own_space if name == OWN else baseline_kind(name).space
+        if trials and space:
+            where = tuned_in or folder / "tuning"
+            found[name] = _tune(data, name, space, trials, seeds[0], where, tell)
+            tell(f"tuned {name}: {found[name].describe()}")
+        parameters = found[name].parameters if name in found else {}
         for seed in seeds if name == OWN else (0,):
             label = f"{OWN}/{seed}" if name == OWN and len(seeds) > 1 else name
-            kept = folder / "scores" / f"{name}-{_key(config, split, part, name, seed)}"
+            kept = folder / "scores" / f"{name}-{_key(data, part, name, seed, parameters)}"
             if not (kept / "scores.npz").exists():
                 tell(f"fit {label}")
-                work = folder / "work" / kept.name
-                found = (
-                    _own(config, tables, split, part, users, seed, work)
-                    if name == OWN
-                    else _baseline(name, tables, split, part, users)
-                )
-                _keep(kept, found)
+                _keep(kept, data.scores(name, part, seed, parameters, folder / "work" / kept.name))
             scores[label] = _kept(kept)
-    report = evaluate(
-        tables, split, part, scores, config.evaluate,
-        ranking_users=users, split_seed=config.split.seed,
-    )  # fmt: skip
-    write_report(folder, report)
-    storage.atomic_write_text(folder / "table.txt", report.table() + "\n")
+    report = data.report(scores, part)
+    _write(folder, report, models, found, trials)
     return report
 
 
@@ -133,12 +131,46 @@ def spread(report: Report) -> list[str]:
     return lines
 
 
-def _key(config: RunConfig, split: Split, part: str, name: str, seed: int) -> str:
-    body = [split.kind, split.digest, part, name, seed]
+def _tune(
+    data: Bench,
+    name: str,
+    space: Space,
+    trials: int,
+    seed: int,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> Tuned:
+    """Search for a model's parameters on the valid part; trials already kept count."""
+    metric = data.metric(name)
+    drawn = {key: [bounds.low, bounds.high, bounds.log] for key, bounds in space.items()}
+    study = f"{name}-{_key(data, metric, name, seed, {'space': drawn})}"
+
+    def measure(parameters: Parameters) -> float:
+        tell(f"try {name} with {parameters}")
+        work = folder / "work" / f"{name}-{_key(data, 'valid', name, seed, parameters)}"
+        scores = data.scores(name, "valid", seed, parameters, work)
+        shutil.rmtree(work, ignore_errors=True)
+        return data.report({name: scores}, "valid", bootstrap=0).figure(name, metric).value
+
+    defaults = (
+        tuning.config_values(data.config, space)
+        if name == OWN
+        else tuning.baseline_defaults(baseline_kind(name))
+    )
+    journal = folder / "trials.journal"
+    return tuning.tune(
+        space, defaults, measure, metric=metric, trials=trials, journal=journal, study=study
+    )
+
+
+def _key(data: Bench, part: str, name: str, seed: int, parameters: Mapping[str, object]) -> str:
+    body: list[object] = [data.split.kind, data.split.digest, part, name, seed]
     if name == OWN:
-        plain = to_dict(config)
+        plain = to_dict(data.config)
         body += [plain[key] for key in ("data", "text", "encoder", "pretrain", "train")]
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    if parameters:  # a model as it is keeps the name it had before there was tuning
+        body.append(dict(parameters))
+    return digest_of(body)
 
 
 def _keep(folder: Path, scores: Scores) -> None:
@@ -152,36 +184,20 @@ def _kept(folder: Path) -> Scores:
         return Scores(**{name: arrays[name] for name in arrays.files})
 
 
-def _baseline(name: str, tables: Tables, split: Split, part: str, users: np.ndarray) -> Scores:
-    kinds = {kind.name: kind for kind in baselines.BASELINES} | dict(baselines.EXTENDED)
-    model = kinds[name]()
-    if model.needs_rating and "rating" not in tables.interactions:
-        raise ConfigError(f"{name} needs ratings, {tables.name} has none")
-    model.fit(tables, split)
-    rows = tables.interactions.loc[part_rows(split, part)]
-    pairs = model.scores(rows["user"].to_numpy(), rows["item"].to_numpy())
-    return replace(pairs, ranking=model.rank(users))
-
-
-def _own(
-    config: RunConfig,
-    tables: Tables,
-    split: Split,
-    part: str,
-    users: np.ndarray,
-    seed: int,
-    work: Path,
-) -> Scores:
-    """Train as the pipeline does; a killed training goes on from its checkpoints."""
-    train = replace(config.train, loop=replace(config.train.loop, seed=seed))
-    text = TextTable.build(tables, split, config.text)
-    examples = work / "examples"
-    if not (examples / "examples.json").exists():
-        write_examples(tables, split, examples, max_targets=train.max_targets)
-    encoder = learning.create_encoder(config.encoder, text, seed=config.pretrain.loop.seed)
-    ahead = {"past_only": split.past_only}
-    learning.pretrain(encoder, text, examples, config.pretrain, workdir=work / "pretrain", **ahead)
-    model = learning.make_recommender(encoder, text, LabelStatistics.of(tables, split.train), train)
-    learning.fit(model, examples, workdir=work / "train", **ahead)
-    sizes = learning.batch_config(train, **ahead)
-    return score_and_rank(model, examples, part, sizes, tables, split, users)
+def _write(
+    folder: Path, report: Report, models: Sequence[str], found: Mapping[str, Tuned], trials: int
+) -> None:
+    """Write the table and the page, and, after tuning, the parameters and the budget."""
+    table = report.table() + "\n"
+    notes: dict[str, str] = {}
+    if trials:
+        notes["budget"] = f"{trials} trials a model, measured on valid"
+        notes |= {
+            name: found[name].describe() if name in found else "has no space: as it is"
+            for name in models
+        }
+        table += "\n" + "".join(f"{name}: {note}\n" for name, note in notes.items())
+        body = {"trials": trials, "models": {name: asdict(one) for name, one in found.items()}}
+        storage.atomic_write_text(folder / "parameters.json", json.dumps(body, indent=1) + "\n")
+    write_report(folder, report, tuning=notes)
+    storage.atomic_write_text(folder / "table.txt", table)

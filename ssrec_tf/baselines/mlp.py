@@ -116,4 +116,5 @@ def _standard(values: np.ndarray) -> np.ndarray:
     if not known.size:
         return np.zeros((len(values), 1), np.float32)
     scaled: np.ndarray = (values - known.mean()) / (known.std() or 1.0)
-    return np.nan_to_num(scaled).astype(np.float32)[:, None]
+    found: np.ndarray = np.nan_to_num(scaled).astype(np.float32)[:, None]
+    return found
