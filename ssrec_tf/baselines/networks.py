@@ -78,9 +78,12 @@ def train_network(
     watch = keras.callbacks.EarlyStopping(
         "val_held", patience=schedule.patience, mode="min", restore_best_weights=True
     )
+    count = len(tf.nest.flatten(kept)[0])
     network.fit(
-        _batches(kept, schedule),
+        _batches(kept, schedule, count),
         epochs=schedule.epochs,
+        steps_per_epoch=-(-count // schedule.batch_size),
+        shuffle=False,  # the order is `_batches`' own
         validation_data=None if held is None else _in_order(held, schedule.batch_size),
         callbacks=[] if held is None else [watch],
         verbose=0,
@@ -92,11 +95,18 @@ def apply_network(network: keras.Model, parts: Iterable[Arrays]) -> np.ndarray:
     return np.concatenate([network.predict_on_batch(dict(part)) for part in parts])
 
 
-def _batches(arrays: tuple[Any, ...], schedule: Schedule) -> tf.data.Dataset:
-    count = len(tf.nest.flatten(arrays)[0])
+def _batches(arrays: tuple[Any, ...], schedule: Schedule, count: int) -> tf.data.Dataset:
+    """Batches of all epochs, one after another; an epoch's order follows from (seed, epoch)."""
     constants = tf.nest.map_structure(tf.constant, arrays)
-    order = tf.data.Dataset.range(count).shuffle(count, seed=schedule.seed)
-    return order.batch(schedule.batch_size).map(lambda rows: _rows_of(constants, rows))
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        # Not `Dataset.shuffle`, whose seed is mixed with TensorFlow's global one.
+        seed = tf.stack([schedule.seed, number])
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=seed)
+        return tf.data.Dataset.from_tensor_slices(order).batch(schedule.batch_size)
+
+    rows = tf.data.Dataset.range(schedule.epochs, output_type=tf.int32).flat_map(epoch)
+    return rows.map(lambda some: _rows_of(constants, some)).prefetch(1)
 
 
 def _in_order(arrays: tuple[Any, ...], size: int) -> tf.data.Dataset:
