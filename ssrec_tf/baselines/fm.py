@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ssrec_tf.baselines.base import Events
 from ssrec_tf.baselines.blocks import ByUser, occurrence_matrix, shared_values
 from ssrec_tf.baselines.optional import library
 from ssrec_tf.errors import ConfigError
+from ssrec_tf.search_space import Range
 
 _KEPT = 200  # samples of the factors held for scoring
 
@@ -37,6 +38,7 @@ class FactorizationMachine(ByUser):
     """
 
     name = "fm"
+    space = MappingProxyType({"rank": Range(4, 32, log=True)})
 
     def __init__(
         self, rank: int = 10, iterations: int = 300, *, attributes: bool = False, seed: int = 0

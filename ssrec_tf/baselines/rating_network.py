@@ -19,8 +19,8 @@ class RatingNetwork(Baseline):
 
     Ids are rows of embeddings from 1 on. Row 0 is an id train never saw: one train row in
     twenty is shown a second time with its user hidden, and another with its item, so that
-    row 0 is learnt. A twentieth of the train rows is kept out and tells when to stop; valid
-    rows are not read.
+    row 0 is learnt. A twentieth of the train rows is kept out and tells when to stop; the
+    valid rows scale clicks only.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -100,7 +100,9 @@ def id_embedding(
     )
 
 
-def dense_stack(x: keras.KerasTensor, widths: tuple[int, ...], dropout: float, seed: int):  # type: ignore[no-untyped-def]
+def dense_stack(
+    x: keras.KerasTensor, widths: tuple[int, ...], dropout: float, seed: int
+) -> keras.KerasTensor:
     """Put fully connected ReLU layers on `x`, dropout before each."""
     for place, width in enumerate(widths):
         x = keras.layers.Dropout(dropout, seed=seed + place)(x)

@@ -23,7 +23,7 @@ class VariationalAutoencoder(ByUser):
     log-probability of an item plus the logarithm of the number of items: 0 is an even
     chance, and what an item outside the catalogue gets. A user train never saw has no
     items. A twentieth of the train rows is hidden from the input, and how well it is
-    foretold tells when to stop.
+    foretold tells when to stop. Needs memory for users x items while it is fitted.
 
     Reference:
         Liang, Krishnan, Hoffman and Jebara 2018, "Variational autoencoders for collaborative

@@ -25,8 +25,9 @@ class TestContract(Contract):
 def ring(past_only):
     """Users walk around a ring of 20 items, rows shuffled; hidden is a step of each walk."""
     users, items, length = 60, 20, 14
+    names = np.random.default_rng(1).permutation(items)  # their order tells nothing
     rows = [
-        (f"u{user}", f"i{(user + step) % items}", 100 * user + step, step)
+        (f"u{user}", f"i{names[(user + step) % items]}", 100 * user + step, step)
         for user in range(users)
         for step in range(length)
     ]
@@ -42,17 +43,21 @@ def ring(past_only):
 
 
 def first_hits(model, tables, split):
-    """Share of test items that are the user's very best."""
+    """Share of test items among a user's best one or, where more than one may follow, two.
+
+    Not past only, the item hidden inside the walk and the one after its end are both next.
+    """
     model.fit(tables, split)
     log = tables.interactions.iloc[split.test]
-    best = tables.items.index[np.argmax(model.rank(log["user"].to_numpy()), axis=1)]
-    return float(np.mean(best == log["item"].to_numpy()))
+    best = np.argsort(-model.rank(log["user"].to_numpy()), axis=1)[:, : 2 - split.past_only]
+    own = tables.items.index.get_indexer(log["item"])
+    return float(np.mean((best == own[:, None]).any(axis=1)))
 
 
 @pytest.mark.parametrize("past_only", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_knows_what_comes_next(kind, past_only):
-    assert first_hits(Popularity(), *ring(past_only)) < 0.4
+    assert first_hits(Popularity(), *ring(past_only)) < 0.5
     assert first_hits(kind(**QUICK), *ring(past_only)) > 0.9
 
 
