@@ -70,6 +70,7 @@ _EVALUATION = (
     "ssrec_tf/protocol.py",
     "ssrec_tf/report*.py",
     "ssrec_tf/baselines/*.py",
+    "ssrec_tf/search_space.py",
 )
 
 

@@ -35,7 +35,8 @@ from typing import Any
 import numpy as np
 
 from ssrec_tf import learning
-from ssrec_tf.bench import code_digest, data_digest, read_and_split, read_scores, write_scores
+from ssrec_tf.bench import read_scores, write_scores
+from ssrec_tf.bench_models import code_digest, data_digest, read_and_split
 from ssrec_tf.config import LoopConfig, RunConfig, to_dict
 from ssrec_tf.config_encoder import can_learn
 from ssrec_tf.config_objectives import OBJECTIVES

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ssrec_tf import storage
 from ssrec_tf.ablation import NONE, PLAIN, Group
-from ssrec_tf.bench import code_digest
+from ssrec_tf.bench_models import code_digest
 from ssrec_tf.bench_results import (
     Result,
     difference,

@@ -7,39 +7,32 @@ model whose scores are there is not fitted again.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from ssrec_tf import baselines, learning, storage
+from ssrec_tf import bench_tuning, storage
+from ssrec_tf.bench_models import (
+    OWN,
+    Bench,
+    baseline_kind,
+    code_digest,
+    digest_of,
+    known_models,
+)
+from ssrec_tf.bench_tuning import Parameters, Tuned
 from ssrec_tf.config import RunConfig, to_dict
-from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
-from ssrec_tf.evaluation import Report, Scores, compare, evaluate
-from ssrec_tf.examples import write_examples
-from ssrec_tf.leakage import check_leakage
-from ssrec_tf.personal_data import hide_in_tables
+from ssrec_tf.evaluation import Report, Scores, compare
 from ssrec_tf.reporting import write_report
-from ssrec_tf.scoring import ranked_users, score_and_rank, score_baseline
-from ssrec_tf.splits import Split, make_split
-from ssrec_tf.statistics import LabelStatistics
-from ssrec_tf.tables import Tables
-from ssrec_tf.text_table import TextTable
+from ssrec_tf.search_space import Space
 
-OWN = "ssrec_tf"
 _FIELDS = ("rating", "click", "ranking")
-
-
-def known_models() -> tuple[str, ...]:
-    """Names that `bench` takes."""
-    return (OWN, *(kind.name for kind in baselines.BASELINES), *baselines.EXTENDED)
 
 
 def bench(
@@ -50,65 +43,69 @@ def bench(
     models: Sequence[str],
     part: str = "valid",
     seeds: Sequence[int] = (7,),
+    trials: int = 0,
+    own_space: Space = bench_tuning.OWN_SPACE,
+    tuned_in: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> Report:
     """Fit models on the train rows and measure them on one part.
 
+    With `trials`, each model that has a space is first tuned on the valid part, whichever
+    part is measured, and then measured with the best parameters; the others are measured
+    as they are. This project's model is tuned with the first seed.
+
     Args:
         config: of a run; its data, split, text and training are this project's model's.
         base: what relative paths in it start from.
-        folder: gets the scores, `table.txt`, `report.html`, `report.json` and
-            `seconds.json`, what fitting and scoring each model took (of a training that was
-            interrupted: since it went on).
+        folder: gets the scores, `table.txt`, `report.html`, `report.json`, after tuning
+            `parameters.json`, and `seconds.json`, what fitting and scoring each model took
+            once (of a training that was interrupted: since it went on; a pretraining that
+            several seeds share counts for the first).
         models: names of `known_models`; what the data do not allow is an error.
         part: "valid", or "test" once all is decided.
         seeds: of this project's model, each trained anew; the others have one seed.
+        trials: of each model; 0 for no tuning.
+        own_space: keys of `config` that are tuned of this project's model.
+        tuned_in: where the trials are kept, for another part to find them; by default
+            `folder / "tuning"`.
         tell: called with a line for each model.
 
     Returns:
         The report, whose protocol card says by which rules.
 
     Raises:
-        ConfigError: a model is unknown or needs ratings that the log has not.
+        ConfigError: a model is unknown or needs ratings that the log has not; a key of
+            `own_space` is none; or `trials` is negative.
     """
     for name in models:
         if name not in known_models():
             raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
-    tables, split = read_and_split(config, base=base)
-    users = ranked_users(tables, split, part)
+    if trials < 0:
+        raise ConfigError(f"trials is {trials}: give a number of at least 0")
+    data = Bench.load(config, base)
+    found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
-    data = data_digest(tables)
     for name in models:
+        space = own_space if name == OWN else baseline_kind(name).space
+        if trials and space:
+            where = tuned_in or folder / "tuning"
+            found[name] = _tune(data, name, space, trials, seeds[0], where, tell)
+            tell(f"tuned {name}: {found[name].describe()}")
+        parameters = found[name].parameters if name in found else {}
         for seed in seeds if name == OWN else (0,):
             label = f"{OWN}/{seed}" if name == OWN and len(seeds) > 1 else name
-            kept = folder / "scores" / f"{name}-{_key(config, data, split, part, name, seed)}"
+            kept = folder / "scores" / f"{name}-{_key(data, part, name, seed, parameters)}"
             if not (kept / "scores.npz").exists():
                 tell(f"fit {label}")
                 work, begun = folder / "work" / kept.name, time.monotonic()
-                found = (
-                    _own(config, tables, split, part, users, seed, work, base)
-                    if name == OWN
-                    else _baseline(name, tables, split, part, users)
-                )
-                write_scores(kept, found, time.monotonic() - begun)
+                fitted = data.scores(name, part, seed, parameters, work)
+                write_scores(kept, fitted, time.monotonic() - begun)
             scores[label], seconds[label] = read_scores(kept)
-    report = evaluate(
-        tables, split, part, scores, config.evaluate,
-        ranking_users=users, split_seed=config.split.seed,
-    )  # fmt: skip
-    write_report(folder, report)
-    storage.atomic_write_text(folder / "table.txt", report.table() + "\n")
+    report = data.report(scores, part)
+    _write(folder, report, models, found, trials)
     storage.atomic_write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
     return report
-
-
-def read_and_split(config: RunConfig, *, base: Path) -> tuple[Tables, Split]:
-    """Read a run's data and split it, as the pipeline's ExampleGen does."""
-    tables = load_data(config.data, base=base)
-    split = make_split(tables, config.split)
-    check_leakage(tables, split)
-    return (hide_in_tables(tables) if config.text.mask_personal_data else tables), split
 
 
 def differences(report: Report, against: str) -> list[str]:
@@ -146,25 +143,47 @@ def spread(report: Report) -> list[str]:
     return lines
 
 
-@functools.cache
-def code_digest() -> str:
-    """SHA-256 of this package's sources: figures of other code are not to be reused."""
-    return storage.code_version(Path(__file__).parent, ("**/*.py",))
+def _tune(
+    data: Bench,
+    name: str,
+    space: Space,
+    trials: int,
+    seed: int,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> Tuned:
+    """Search for a model's parameters on the valid part; trials already kept count."""
+    metric = data.metric(name)
+    drawn = {key: [bounds.low, bounds.high, bounds.log] for key, bounds in space.items()}
+    study = f"{name}-{_key(data, metric, name, seed, {'space': drawn})}"
+
+    def measure(parameters: Parameters) -> float:
+        tell(f"try {name} with {parameters}")
+        work = folder / "work" / f"{name}-{_key(data, 'valid', name, seed, parameters)}"
+        scores = data.scores(name, "valid", seed, parameters, work)
+        shutil.rmtree(work, ignore_errors=True)
+        return data.report({name: scores}, "valid", bootstrap=0).figure(name, metric).value
+
+    defaults = (
+        bench_tuning.config_values(data.config, space)
+        if name == OWN
+        else bench_tuning.baseline_defaults(baseline_kind(name))
+    )
+    journal = folder / "trials.journal"
+    return bench_tuning.tune(
+        space, defaults, measure, metric=metric, trials=trials, journal=journal, study=study
+    )
 
 
-def data_digest(tables: Tables) -> str:
-    """SHA-256 over the rows, items and users."""
-    frames = (tables.interactions, tables.items, tables.users)
-    hashes = [pd.util.hash_pandas_object(frame).to_numpy().tobytes() for frame in frames]
-    return hashlib.sha256(b"".join(hashes)).hexdigest()
-
-
-def _key(config: RunConfig, data: str, split: Split, part: str, name: str, seed: int) -> str:
-    body = [code_digest(), data, split.kind, split.digest, part, name, seed]
+def _key(data: Bench, part: str, name: str, seed: int, parameters: Mapping[str, object]) -> str:
+    body: list[object] = [code_digest(), data.digest, data.split.kind, data.split.digest]
+    body += [part, name, seed]
     if name == OWN:
-        plain = to_dict(config)
+        plain = to_dict(data.config)
         body += [plain[key] for key in ("data", "text", "encoder", "pretrain", "train")]
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    if parameters:
+        body.append(dict(parameters))
+    return digest_of(body)
 
 
 def write_scores(folder: Path, scores: Scores, seconds: float) -> None:
@@ -182,31 +201,20 @@ def read_scores(folder: Path) -> tuple[Scores, float]:
     return scores, float(json.loads((folder / "seconds.json").read_text()))
 
 
-def _baseline(name: str, tables: Tables, split: Split, part: str, users: np.ndarray) -> Scores:
-    kinds = {kind.name: kind for kind in baselines.BASELINES} | dict(baselines.EXTENDED)
-    return score_baseline(kinds[name](), tables, split, part, users)
-
-
-def _own(
-    config: RunConfig,
-    tables: Tables,
-    split: Split,
-    part: str,
-    users: np.ndarray,
-    seed: int,
-    work: Path,
-    base: Path,
-) -> Scores:
-    """Train as the pipeline does; a killed training goes on from its checkpoints."""
-    train = replace(config.train, loop=replace(config.train.loop, seed=seed))
-    text = TextTable.build(tables, split, config.text, base=base)
-    examples = work / "examples"
-    if not (examples / "examples.json").exists():
-        write_examples(tables, split, examples, max_targets=train.max_targets)
-    encoder = learning.create_encoder(config.encoder, text, seed=config.pretrain.loop.seed)
-    ahead = {"past_only": split.past_only}
-    learning.pretrain(encoder, text, examples, config.pretrain, workdir=work / "pretrain", **ahead)
-    model = learning.make_recommender(encoder, text, LabelStatistics.of(tables, split.train), train)
-    learning.fit(model, examples, workdir=work / "train", **ahead)
-    sizes = learning.batch_config(train, **ahead)
-    return score_and_rank(model, examples, part, sizes, tables, split, users)
+def _write(
+    folder: Path, report: Report, models: Sequence[str], found: Mapping[str, Tuned], trials: int
+) -> None:
+    """Write the table and the page, and, after tuning, the parameters and the budget."""
+    table = report.table() + "\n"
+    notes: dict[str, str] = {}
+    if trials:
+        notes["budget"] = f"{trials} trials a model, measured on valid"
+        notes |= {
+            name: found[name].describe() if name in found else "has no space: as it is"
+            for name in models
+        }
+        table += "\n" + "".join(f"{name}: {note}\n" for name, note in notes.items())
+        body = {"trials": trials, "models": {name: asdict(one) for name, one in found.items()}}
+        storage.atomic_write_text(folder / "parameters.json", json.dumps(body, indent=1) + "\n")
+    write_report(folder, report, tuning=notes)
+    storage.atomic_write_text(folder / "table.txt", table)

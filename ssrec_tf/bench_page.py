@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from ssrec_tf import baselines, storage
-from ssrec_tf.bench import bench, code_digest
+from ssrec_tf.bench import bench
+from ssrec_tf.bench_models import code_digest
 from ssrec_tf.bench_results import (
     Result,
     difference,
@@ -25,6 +26,7 @@ from ssrec_tf.bench_results import (
     show_figure,
     summarise,
 )
+from ssrec_tf.bench_tuning import Tuned
 from ssrec_tf.config import RunConfig, from_dict, load_config, to_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.figures import lower_is_better
@@ -68,6 +70,8 @@ def bench_splits(
     models: Sequence[str],
     part: str,
     seeds: Sequence[int],
+    trials: int = 0,
+    tuned_in: Path | None = None,
     against: str | None = None,
     tell: Callable[[str], None] = print,
 ) -> dict[str, Result]:
@@ -96,10 +100,19 @@ def bench_splits(
             models=[name for name in models if kind == STREAMING or name not in streaming],
             part=part,
             seeds=seeds,
+            trials=trials,
+            tuned_in=tuned_in,
             tell=tell,
         )
-        results[kind] = summarise(report, json.loads((own / "seconds.json").read_text()))
+        seconds = json.loads((own / "seconds.json").read_text())
+        results[kind] = summarise(report, seconds, _searches(own) if trials else {})
     return results
+
+
+def _searches(folder: Path) -> dict[str, str]:
+    """Read back what a bench's searches found, a line for each model."""
+    kept = json.loads((folder / "parameters.json").read_text())["models"]
+    return {name: Tuned(**found).describe() for name, found in kept.items()}
 
 
 def write_page(
@@ -152,8 +165,8 @@ def _head(results: Mapping[str, Result], command: str) -> str:
             "± is the standard deviation over seeds of training; in brackets stand 95 % intervals "
             "over resamples of users. Differences are paired: both models on the same resamples, "
             "several seeds averaged; bold is the best, or what is surely better. "
-            "Seconds are wall-clock, of fitting and scoring once, on the "
-            "machine that wrote this.",
+            "Seconds are wall-clock, of fitting and scoring once, without the search, on the "
+            "machine that wrote this; a pretraining that seeds share counts for the first.",
         ]
     )
 
@@ -181,6 +194,7 @@ def _section(kind: str, result: Result, against: str | None, picture: str) -> st
                 found = [difference(result.report, name, against, metric) for metric in metrics]
                 lines.append([name, *(show_difference(one) for one in found)])
         parts.append(markdown_table(lines))
+    parts.append("\n".join(f"- {name}: {found}" for name, found in result.tuned.items()))
     return "\n\n".join(part for part in parts if part)
 
 

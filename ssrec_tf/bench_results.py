@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,20 +25,25 @@ class Result:
         spread: Standard deviation over seeds by metric by model, NaN of one seed.
         seeds: Trainings by model.
         seconds: Wall-clock seconds of fitting and scoring by model, a mean over seeds.
+        tuned: What a search found, a line by model; empty without one.
     """
 
     report: Report
     spread: Mapping[str, Mapping[str, float]]
     seeds: Mapping[str, int]
     seconds: Mapping[str, float]
+    tuned: Mapping[str, str]
 
 
-def summarise(report: Report, seconds: Mapping[str, float]) -> Result:
+def summarise(
+    report: Report, seconds: Mapping[str, float], tuned: Mapping[str, str] = MappingProxyType({})
+) -> Result:
     """Average a report's models over their seeds.
 
     Args:
         report: Of `bench`: `name/seed` for a model of several seeds, else `name`.
         seconds: By the same names; NaN where one is not known.
+        tuned: What a search found, by model.
     """
     groups = _groups(report)
     spread = {
@@ -57,6 +63,7 @@ def summarise(report: Report, seconds: Mapping[str, float]) -> Result:
             name: float(np.mean([seconds.get(m, math.nan) for m in members]))
             for name, members in groups.items()
         },
+        tuned=tuned,
     )
 
 

@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--models", default="ssrec_tf,bias", help="names, with commas between")
     compare.add_argument("--part", choices=["valid", "test"], default="valid")
     compare.add_argument("--seeds", type=int, default=1, help="trainings of this project's model")
+    compare.add_argument(
+        "--tune", type=int, default=0, metavar="N", help="trials a model, on valid"
+    )
     compare.add_argument("--against", help="a model to subtract, in pairs of resamples")
     compare.add_argument("--out", type=Path, default=Path("bench"), help="where all of it lies")
     compare.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -130,6 +133,8 @@ def _bench(parsed: argparse.Namespace) -> None:
         models=parsed.models.split(","),
         part=parsed.part,
         seeds=range(first, first + parsed.seeds),
+        trials=parsed.tune,
+        tuned_in=folder.parent / "tuning",
     )
     print(report.table())
     for line in spread(report) + (differences(report, parsed.against) if parsed.against else []):
@@ -151,6 +156,8 @@ def _bench_splits(parsed: argparse.Namespace) -> None:
         models=parsed.models.split(","),
         part=parsed.part,
         seeds=range(first, first + parsed.seeds),
+        trials=parsed.tune,
+        tuned_in=folder.parent / "tuning",
         against=parsed.against,
     )
     command = shlex.join(["ssrec", *parsed.words])

@@ -35,6 +35,7 @@ def write_report(
     examples: Sequence[RecommendationExample] = (),
     card: Mapping[str, object] | None = None,
     model: str | None = None,
+    tuning: Mapping[str, object] | None = None,
 ) -> Path:
     """Write `report.html` and `report.json`.
 
@@ -47,6 +48,7 @@ def write_report(
         examples: Recommendations for some users.
         card: The model card, as names and values to be shown.
         model: The model the page is about; by default the first of the report.
+        tuning: The budget of a search and what it chose, as names and values to be shown.
 
     Returns:
         The path of the page.
@@ -59,7 +61,9 @@ def write_report(
     if model not in report.models:
         known = ", ".join(report.models) or "none"
         raise ConfigError(f"no model {model!r} in the report: give one of {known}")
-    page = render_report(report, model=model, curves=curves, examples=examples, card=card or {})
+    page = render_report(
+        report, model=model, curves=curves, examples=examples, card=card or {}, tuning=tuning or {}
+    )
     text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     storage.atomic_write_text(Path(folder) / "report.json", text + "\n")
     path = Path(folder) / "report.html"
@@ -90,6 +94,7 @@ def render_report(
     curves: Sequence[Mapping[str, object]],
     examples: Sequence[RecommendationExample],
     card: Mapping[str, object],
+    tuning: Mapping[str, object],
 ) -> str:
     """Return the page; see `write_report`."""
     title = f"{model} on {report.card.dataset}"
@@ -100,6 +105,7 @@ def render_report(
         f"{escape(rules.split)} {escape(rules.split_digest[:16])}</p>",
         tiles_section(report, model),
         headline_section(report, model),
+        section("Tuning", "", describe(tuning)) if tuning else "",
         curves_section(curves),
         calibration_section(report, model),
         slices_section(report, model),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from ssrec_tf.baselines.optional import library
 from ssrec_tf.baselines.ranker import Option, Ranker
+from ssrec_tf.search_space import Range
 
 
 class ALS(Ranker):
@@ -22,6 +25,7 @@ class ALS(Ranker):
     """
 
     name = "als"
+    space = MappingProxyType({"factors": Range(16, 256, log=True), "iterations": Range(5, 30)})
     grid = (
         (10.0, 50.0), (3.0, 10.0), (3.0, 20.0), (5.0, 20.0), (5.0, 50.0), (10.0, 100.0),
         (20.0, 100.0),

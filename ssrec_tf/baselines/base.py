@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +12,8 @@ import pandas as pd
 
 from ssrec_tf.baselines.platt import Platt
 from ssrec_tf.evaluation import Scores
+from ssrec_tf.search_space import Space
+from ssrec_tf.splits import event_order
 
 if TYPE_CHECKING:
     from ssrec_tf.splits import Split
@@ -23,13 +26,14 @@ class Events:
 
     `rating` is float64 [n], and empty where the log has none. `relevant`, bool [n], tells
     which rows a ranking should find: the clicked ones of a log of clicks without ratings,
-    of any other log all.
+    of any other log all. `order`, int [n], is each row's place in time, 0 for the oldest.
     """
 
     user: np.ndarray
     item: np.ndarray
     rating: np.ndarray
     relevant: np.ndarray
+    order: np.ndarray
 
 
 class Baseline(ABC):
@@ -38,12 +42,21 @@ class Baseline(ABC):
     A subclass fits in `_fit` and scores in `_raw`; ids, scale, clicks and seen items are
     this class's work. Users and items that train never saw get what the subclass knows
     without them.
+
+    Attributes:
+        name: What it is called.
+        needs_rating: Whether it learns from ratings, and predicts them.
+        streaming: Whether it is fitted on streaming splits alone.
+        space: Arguments of the constructor that a search may set, where there are any; what a
+            subclass chooses on valid rows by itself is not among them.
     """
 
     name: ClassVar[str]
     needs_rating: ClassVar[bool] = True
-    streaming: ClassVar[bool] = False  # whether it is fitted on streaming splits alone
+    streaming: ClassVar[bool] = False
+    space: ClassVar[Space] = MappingProxyType({})
     _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
+    _past_only: bool  # whether what is scored comes after all of a user's train rows
 
     def fit(self, tables: Tables, split: Split) -> None:
         """Learn from train rows; choose constants, and scale clicks, on valid rows.
@@ -56,7 +69,7 @@ class Baseline(ABC):
         log = tables.interactions
         if self.needs_rating and "rating" not in log:
             raise ValueError(f"{self.name} needs ratings, {tables.name} has none: see `available`")
-        self._tables = tables
+        self._tables, self._past_only = tables, split.past_only
         train = log.iloc[split.train]
         self._users = pd.Index(train["user"].unique()).sort_values()
         self._items = tables.items.index
@@ -126,6 +139,7 @@ class Baseline(ABC):
             self._items.get_indexer(pd.Index(log["item"])),
             _ratings(log),
             _relevant(log),
+            event_order(log),
         )
 
     def _score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

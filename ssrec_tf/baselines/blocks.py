@@ -6,7 +6,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer
 
 from ssrec_tf.baselines.base import Baseline
 
@@ -35,6 +37,24 @@ def occurrence_matrix(
 ) -> sparse.csr_array:
     """Return 1 for each pair that occurs, however often: float64 [shape], sparse."""
     return mean_matrix(row, column, np.ones(len(row)), shape)
+
+
+def shared_values(column: pd.Series) -> sparse.csr_array | None:
+    """Return 1 where an id has a value that others have too: float64 [ids, values], sparse.
+
+    Args:
+        column: str [ids]; a cell may hold several values, joined by ', '.
+
+    Returns:
+        None where the column holds no text or no value is shared.
+    """
+    if not pd.api.types.is_string_dtype(column):
+        return None
+    counter = CountVectorizer(analyzer=lambda text: set(text.split(", ")) - {""}, min_df=2)
+    try:
+        return sparse.csr_array(counter.fit_transform(column.fillna("")), dtype=np.float64)
+    except ValueError:  # no value is shared
+        return None
 
 
 def by_user(

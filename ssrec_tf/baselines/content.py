@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from sklearn.linear_model import RidgeCV
 from ssrec_tf.baselines.base import Events
 from ssrec_tf.baselines.bias import Bias
 from ssrec_tf.baselines.blocks import by_user
+
+if TYPE_CHECKING:
+    from ssrec_tf.tables import Tables
 
 _PENALTIES = (10.0, 1.0, 3.0, 30.0, 100.0)
 
@@ -55,12 +59,10 @@ class Content(Bias):
 
     def _features(self) -> sparse.csr_array:
         """Return the texts' TF-IDF: float64 [items, words], rows of length 1 or 0."""
-        items = self._tables.items
-        columns = [items[name] for name in items if pd.api.types.is_string_dtype(items[name])]
-        texts = [" ".join(str(v) for v in row if pd.notna(v)) for row in zip(*columns, strict=True)]
+        texts = item_texts(self._tables)
         if not any(text.strip() for text in texts):
-            return sparse.csr_array((len(items), 1))
-        return sparse.csr_array(TfidfVectorizer(analyzer=_words).fit_transform(texts))
+            return sparse.csr_array((len(texts), 1))
+        return sparse.csr_array(TfidfVectorizer(analyzer=words_of).fit_transform(texts))
 
     def _foretell_biases(self, rows: np.ndarray) -> None:
         """Give items without train rows the bias their text makes likely."""
@@ -95,5 +97,15 @@ class Content(Bias):
         return np.pad(liking, ((0, 0), (0, 1)))
 
 
-def _words(text: str) -> list[str]:
+def item_texts(tables: Tables) -> list[str]:
+    """Return each item's texts and categories, joined by blanks: str [items]."""
+    items = tables.items
+    columns = [items[name] for name in items if pd.api.types.is_string_dtype(items[name])]
+    if not columns:
+        return [""] * len(items)
+    return [" ".join(str(v) for v in row if pd.notna(v)) for row in zip(*columns, strict=True)]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, in their order."""
     return re.findall(r"\w+", text.lower())

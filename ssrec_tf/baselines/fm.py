@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer
 
 from ssrec_tf.baselines.base import Events
-from ssrec_tf.baselines.blocks import ByUser, occurrence_matrix
+from ssrec_tf.baselines.blocks import ByUser, occurrence_matrix, shared_values
 from ssrec_tf.baselines.optional import library
 from ssrec_tf.errors import ConfigError
+from ssrec_tf.search_space import Range
 
 _KEPT = 200  # samples of the factors held for scoring
 
@@ -38,6 +38,7 @@ class FactorizationMachine(ByUser):
     """
 
     name = "fm"
+    space = MappingProxyType({"rank": Range(4, 32, log=True)})
 
     def __init__(
         self, rank: int = 10, iterations: int = 300, *, attributes: bool = False, seed: int = 0
@@ -86,7 +87,7 @@ class FactorizationMachine(ByUser):
         if not self._attributes:
             return []
         frame = getattr(self._tables, table).reindex(ids)
-        return [part for name in frame if (part := _values(frame[name])) is not None]
+        return [part for name in frame if (part := shared_values(frame[name])) is not None]
 
     def _rows(self, users: np.ndarray) -> np.ndarray:
         (user, item), (users_linear, items_linear) = self._factors, self._linear
@@ -175,17 +176,6 @@ class _Samples:
         alone = [np.mean(values, axis=0) for values in self._alone]
         vectors = [np.hstack(values) / root for values in self._vectors]
         return float(np.mean(self._means)), alone, vectors
-
-
-def _values(column: pd.Series) -> sparse.csr_array | None:
-    """Return 1 where an id has a value that others have: float64 [ids, values]."""
-    if not pd.api.types.is_string_dtype(column):
-        return None
-    counter = CountVectorizer(analyzer=lambda text: set(text.split(", ")) - {""}, min_df=2)
-    try:
-        return sparse.csr_array(counter.fit_transform(column.fillna("")), dtype=np.float64)
-    except ValueError:  # no value is shared
-        return None
 
 
 def _myfm() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import sparse
 from ssrec_tf.baselines.base import Events
 from ssrec_tf.baselines.blocks import ByUser
 from ssrec_tf.baselines.optional import library
+from ssrec_tf.search_space import Range
 
 
 class _Factors(ByUser):
@@ -25,6 +27,13 @@ class _Factors(ByUser):
     """
 
     penalties: ClassVar[tuple[float, ...]]
+    space = MappingProxyType(
+        {
+            "factors": Range(20, 200, log=True),
+            "epochs": Range(20, 120),
+            "rate": Range(0.002, 0.02, log=True),
+        }
+    )
 
     def __init__(self, factors: int, epochs: int, rate: float, seed: int) -> None:
         """Make an unfitted baseline.

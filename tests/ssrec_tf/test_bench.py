@@ -1,15 +1,18 @@
 """The bench: what it keeps, that a second call fits nothing, and its figures by hand."""
 
 import json
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 import yaml
 
-from ssrec_tf import bench, cli
+from ssrec_tf import baselines, bench, cli
+from ssrec_tf.baselines import ItemMean
 from ssrec_tf.config import from_dict, to_dict
 from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
+from ssrec_tf.search_space import Range
 from ssrec_tf.splits import make_split
 
 
@@ -112,6 +115,101 @@ def test_this_projects_model_is_trained_for_every_seed(run, tmp_path):
     )
 
 
+class Shrunk(ItemMean):
+    """The item's mean, drawn towards 3 by a constant that only tuning can choose."""
+
+    name = "shrunk"
+    space = MappingProxyType({"share": Range(0.0, 1.0)})
+
+    def __init__(self, share=0.0):
+        self._share = share
+
+    def _raw(self, user, item):
+        return 3 + self._share * (super()._raw(user, item) - 3)
+
+
+@pytest.fixture
+def shrunk(monkeypatch):
+    kinds = MappingProxyType({**baselines.EXTENDED, "shrunk": Shrunk})
+    monkeypatch.setattr(baselines, "EXTENDED", kinds)
+
+
+def test_a_model_with_a_space_is_tuned_on_valid_whichever_part_is_measured(run, tmp_path, shrunk):
+    pytest.importorskip("optuna")
+    config, base = run
+    said = []
+
+    def measure(part, trials=5):
+        return bench.bench(
+            config, base=base, folder=tmp_path / part, models=["shrunk", "bias"], part=part,
+            trials=trials, tuned_in=tmp_path / "tuning", tell=said.append,
+        )  # fmt: skip
+
+    report = measure("valid")
+    tried = [line for line in said if line.startswith("try shrunk with {'share': ")]
+    assert len(tried) == 5
+    assert tried[0] == "try shrunk with {'share': 0.0}"
+    kept = json.loads((tmp_path / "valid" / "parameters.json").read_text())
+    assert kept["trials"] == 5
+    assert kept["models"].keys() == {"shrunk"}  # a bias has nothing to draw
+    best = kept["models"]["shrunk"]
+    assert best["value"] == report.figure("shrunk", "rmse").value
+
+    tables = load_data(config.data, base=base)
+    split = make_split(tables, config.split)
+    log = tables.interactions
+    means = log.loc[split.train].groupby("item")["rating"].mean()
+
+    def error(share, rows):
+        truth = log.loc[rows]
+        return (((3 + share * (truth["item"].map(means) - 3)) - truth["rating"]) ** 2).mean() ** 0.5
+
+    shares = [float(line.removesuffix("}").rpartition(" ")[2]) for line in tried]
+    assert best["parameters"] == {"share": min(shares, key=lambda s: error(s, split.valid))}
+    assert best["value"] == pytest.approx(error(best["parameters"]["share"], split.valid))
+    table = (tmp_path / "valid" / "table.txt").read_text()
+    assert "budget: 5 trials a model, measured on valid" in table
+    assert "bias: has no space: as it is" in table
+    assert "5 trials a model" in (tmp_path / "valid" / "report.html").read_text()
+
+    said.clear()
+    tested = measure("test")
+    assert [line for line in said if line.startswith(("try", "fit"))] == ["fit shrunk", "fit bias"]
+    assert tested.figure("shrunk", "rmse").value == pytest.approx(
+        error(best["parameters"]["share"], split.test)
+    )
+    said.clear()
+    measure("valid", trials=0)  # as it is: another model, fitted anew
+    assert said == ["fit shrunk"]
+    with pytest.raises(ConfigError, match="trials is -1"):
+        measure("valid", trials=-1)
+
+
+@pytest.mark.slow
+def test_this_projects_model_is_tuned_by_keys_of_the_configuration(run, tmp_path):
+    pytest.importorskip("optuna")
+    config, base = run
+    said = []
+
+    def measure(trials):
+        return bench.bench(
+            config, base=base, folder=tmp_path, models=["ssrec_tf"], trials=trials,
+            own_space={"train.id_dropout": Range(0.0, 0.9)}, tell=said.append,
+        )  # fmt: skip
+
+    report = measure(2)
+    kept = json.loads((tmp_path / "parameters.json").read_text())["models"]["ssrec_tf"]
+    assert report.figure("ssrec_tf", "rmse").value == pytest.approx(kept["value"], abs=1e-6)
+    tried = [line for line in said if line.startswith("try")]
+    assert len(tried) == 2
+    assert tried[0] == f"try ssrec_tf with {{'train.id_dropout': {config.train.id_dropout}}}"
+    left = {path.name.partition("-")[0] for path in (tmp_path / "tuning" / "work").iterdir()}
+    assert left == {"examples", "pretrain"}  # pretrained once, for all trials
+    said.clear()
+    measure(2)
+    assert not [line for line in said if line.startswith(("try", "fit"))]
+
+
 def test_an_unknown_model_is_named(run, tmp_path):
     config, base = run
     with pytest.raises(ConfigError, match="no model 'svm': give some of ssrec_tf, global_mean"):
@@ -128,5 +226,7 @@ def test_the_command_prints_table_and_differences(run, tmp_path, capsys):
     assert "item_mean - bias  rmse +" in said
     assert (tmp_path / "toy" / "valid" / "report.html").exists()
     assert cli.main([*command, "--against", "svd"]) == 2
+    assert cli.main([*command, "--tune", "2"]) == 0
+    assert "budget: 2 trials a model" in (tmp_path / "toy" / "valid" / "table.txt").read_text()
     assert cli.main(["bench", str(path), "--models", "nothing"]) == 2
     assert "no model 'nothing'" in capsys.readouterr().err

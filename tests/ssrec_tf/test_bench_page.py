@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssrec_tf import bench_page, cli
+from ssrec_tf import baselines, bench_page, cli
 from ssrec_tf.config import to_dict
 from ssrec_tf.errors import ConfigError
-from tests.ssrec_tf.test_bench import toy_run
+from tests.ssrec_tf.test_bench import Shrunk, toy_run
 
 SPLITS = "random,time_streaming=other.yaml"
 
@@ -63,6 +63,17 @@ def test_beside_it_lie_charts_and_a_csv(page):
     other = figures.loc[("random", "bias", "rmse"), "value"]
     assert less["difference"] == pytest.approx(less["value"] - other, abs=2e-6)
     assert figures["seconds"].gt(0).all()
+
+
+def test_every_split_is_searched_and_says_what_was_found(page, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(baselines, "EXTENDED", {**baselines.EXTENDED, "shrunk": Shrunk})
+    command = ["bench", str(page[0] / "toy.yaml"), "--splits", "random,time", "--tune", "2"]
+    assert cli.main([*command, "--models", "shrunk,bias", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "toy" / "valid" / "benchmarks.md").read_text()
+    assert len(re.findall(r"^- shrunk: 2 trials, valid rmse \d\.\d{4}: share=", text, re.M)) == 2
+    assert "- bias" not in text  # it has nothing to search for
+    assert (tmp_path / "toy" / "tuning" / "trials.journal").exists()
 
 
 def test_a_kind_given_twice_or_unknown_is_named(page):

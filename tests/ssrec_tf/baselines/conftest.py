@@ -1,6 +1,7 @@
 """A contract all baselines keep, and planted answers to fit them to."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,12 @@ def fitted(kind: type[Baseline], **options) -> tuple[Baseline, Tables, Split]:
     model = kind()
     model.fit(tables, split)
     return model, tables, split
+
+
+@cache
+def fitted_once(kind: type[Baseline]) -> tuple[Baseline, Tables, Split]:
+    """`fitted`, for tests that only ask: fitting a network takes seconds."""
+    return fitted(kind)
 
 
 def low_rank(seed=0, users=60, items=50, rows=1800) -> tuple[Tables, Split]:
@@ -98,7 +105,7 @@ class Contract:
     """What every baseline keeps to: inherit it, parametrised by `kind`."""
 
     def test_scores_are_in_scale_and_finite_for_whatever_is_asked(self, kind):
-        model, tables, split = fitted(kind)
+        model, tables, split = fitted_once(kind)
         users, items = pairs(tables, split.test)
         users = np.append(users, ["u39", "nobody", "u0"])
         items = np.append(items, ["i0", "nothing", "i29"])
@@ -112,7 +119,7 @@ class Contract:
         assert len(found.click) == len(users)
 
     def test_scores_and_rank_tell_the_same_order(self, kind):
-        model, tables, split = fitted(kind)
+        model, tables, split = fitted_once(kind)
         users = np.array(["u3", "u39", "nobody", "u0"], object)
         ranking = model.rank(users)
         assert ranking.shape == (4, ITEMS)
@@ -129,7 +136,7 @@ class Contract:
             assert (steps >= -1e-6).all() or falling
 
     def test_test_rows_are_never_read(self, kind):
-        model, tables, split = fitted(kind)
+        model, tables, split = fitted_once(kind)
         log = tables.interactions.copy()
         log.loc[split.test, "rating"] = np.float32(1)
         log.loc[split.test, "click"] = np.int8(0)
@@ -147,7 +154,7 @@ class Contract:
         assert np.isfinite(model.scores(*pairs(tables, split.test)).click).all()
 
     def test_clicks_are_calibrated_on_valid(self, kind):
-        model, tables, split = fitted(kind)
+        model, tables, split = fitted_once(kind)
         said = model.scores(*pairs(tables, split.valid)).click
         happened = tables.interactions["click"].to_numpy()[split.valid]
         assert said.mean() == pytest.approx(happened.mean(), abs=5e-3)

@@ -109,14 +109,14 @@ def test_available():
 def test_extended():
     assert list(EXTENDED) == [
         "user_knn", "item_knn", "implicit_item_knn", "content", "ease", "als", "svd", "svdpp", "fm",
-        "running_bias",
+        "running_bias", "mf", "ncf", "mlp", "cnn_text", "vae", "gru", "lstm",
     ]  # fmt: skip
     assert all(kind.name == name for name, kind in EXTENDED.items())
     # Without the extra `bench` they can be named and made; a library is missed when fitting.
     code = (
         "import sys; from ssrec_tf.baselines import EXTENDED; "
         "[kind() for kind in EXTENDED.values()]; "
-        "print({'implicit', 'myfm', 'surprise'} & set(sys.modules))"
+        "print({'implicit', 'myfm', 'optuna', 'surprise'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
