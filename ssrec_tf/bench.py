@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssrec_tf import baselines, learning, storage
+from ssrec_tf import baselines, distillation, learning, storage
 from ssrec_tf.config import RunConfig, to_dict
 from ssrec_tf.datasets import load_data
 from ssrec_tf.errors import ConfigError
@@ -182,6 +182,6 @@ def _own(
     ahead = {"past_only": split.past_only}
     learning.pretrain(encoder, text, examples, config.pretrain, workdir=work / "pretrain", **ahead)
     model = learning.make_recommender(encoder, text, LabelStatistics.of(tables, split.train), train)
-    learning.fit(model, examples, workdir=work / "train", **ahead)
+    distillation.fit(model, examples, workdir=work / "train", **ahead)
     sizes = learning.batch_config(train, **ahead)
     return score_and_rank(model, examples, part, sizes, tables, split, users)

@@ -106,6 +106,12 @@ class Encoder(keras.layers.Layer):
         _copy_weights(loaded, encoder.backbone, words)
         return encoder
 
+    def copy(self) -> Encoder:
+        """Make another encoder with the same weights."""
+        backbone = type(self.backbone).from_config(self.backbone.get_config())
+        backbone.set_weights(self.backbone.get_weights())
+        return Encoder(backbone, self.vocabulary)
+
     @property
     def width(self) -> int:
         """Length of a state vector."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssrec_tf.batching import BatchConfig, evaluation_batches
 from ssrec_tf.evaluation import Scores, part_rows
-from ssrec_tf.recommenders import Recommender, TwoLevel
+from ssrec_tf.recommenders import Indexed, Recommender
 from ssrec_tf.rendering import render_behaviour, render_event
 from ssrec_tf.splits import Split
 from ssrec_tf.tables import Tables
@@ -59,7 +59,7 @@ def score_part(
 
 
 def rank_part(
-    model: TwoLevel,
+    model: Indexed,
     examples: Path,
     part: str,
     config: BatchConfig,
@@ -83,7 +83,7 @@ def rank_part(
         user has seen the item.
     """
     query = tf.function(model.query_of, reduce_retracing=True)
-    index = tf.convert_to_tensor(model.items.index()).numpy()[1:]  # [items, width + 1]
+    index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, width + 1]
     rows: dict[int, np.ndarray] = {}
     for batch in evaluation_batches(examples, part, config):
         scores = query(batch).numpy() @ index.T  # [batch, items]
@@ -108,7 +108,7 @@ def score_and_rank(
 ) -> Scores:
     """Score a part's rows and, where the reading can, rank the catalogue: see `rank_part`."""
     scores = score_part(model, examples, part, config, part_rows(split, part))
-    if not isinstance(model, TwoLevel):
+    if not isinstance(model, Indexed):
         return scores
     ranking = rank_part(model, examples, part, config, tables, split, users)
     return replace(scores, ranking=ranking)

@@ -145,7 +145,12 @@ class ItemVectors(keras.layers.Layer):
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
         directions = tf.math.l2_normalize(vectors, axis=-1)
-        return Items(states, level, self.next_item(shared) + next_ids, directions)
+        # An item that training never saw counts as the rarest, and is found by its text.
+        next_level = tf.where(
+            tf.gather(self._known, refs) > 0, tf.gather(self.next_bias, refs), self._rarest
+        )
+        next_states = self.next_item(shared) + next_ids
+        return Items(states, level, next_states, next_level, directions)
 
     def _read_texts(
         self, vectors: tf.Tensor, words: tf.Tensor, training: bool
@@ -163,11 +168,7 @@ class ItemVectors(keras.layers.Layer):
             level += tf.reduce_sum(tf.gather(self.word_level, words) * there, axis=-1)
         return said, level
 
-    def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
-        """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
-        # While the encoder trains these lag behind; encoding all at every step costs more.
+    def every(self, keep: tf.Tensor | None = None, training: bool = False) -> Items:
+        """Read the catalogue: [items + 1], the reference 0 included."""
         refs = tf.range(len(self.text.item_tokens))
-        states = self.read(self.texts_of(refs), refs, keep).next_states
-        # An item that training never saw counts as the rarest, and is found by its text.
-        bias = tf.where(self._known > 0, tf.convert_to_tensor(self.next_bias), self._rarest)
-        return tf.concat([states, bias[:, None]], axis=1)
+        return self.read(self.texts_of(refs), refs, keep, training=training)

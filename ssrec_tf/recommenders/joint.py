@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
-from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender, dense
 
 
 class Joint(Recommender):
@@ -60,24 +60,16 @@ class Joint(Recommender):
         rating = self.statistics.mean + self.statistics.deviation * out[..., 0]
         return PairScores(rating, self.logit_of_share() + out[..., 1])
 
-    def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `training.Trainable`; the draws are in the batch, `seed` is not needed."""
+    def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
+        """See `Recommender.outputs_of`; the draws are in the batch, `seed` is not needed."""
         del seed
-        return self.pair_losses(self._scores(batch, training), batch)
-
-    def scores_of(self, batch: Batch) -> PairScores:
-        """See `Recommender.scores_of`."""
-        return self._scores(batch, training=False)
+        targets = batch["target_items"]
+        tokens = tf.gather(self._item_tokens, targets)  # [batch, targets, item width]
+        return Outputs(self(self.behaviour_of(batch), targets, tokens, training=training))
 
     def sequence_length(self) -> int:
         """Tokens in a sequence."""
         return min(self.config.joint_length, self.encoder.max_length)
-
-    def _scores(self, batch: Batch, training: bool) -> PairScores:
-        targets = batch["target_items"]
-        tokens = tf.gather(self._item_tokens, targets)  # [batch, targets, item width]
-        scores: PairScores = self(self.behaviour_of(batch), targets, tokens, training=training)
-        return scores
 
     def _events(self, behaviour: Behaviour) -> tf.Tensor:
         """Rating token, own token and words of each event: int32 [batch, history, 2 + width]."""
