@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf.config import LoopConfig, OptimizerConfig, from_dict
+from ssrec_tf import learning
+from ssrec_tf.config import LoopConfig, from_dict
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.ensembling import Ensemble, fit_members, swag_draw
 from ssrec_tf.errors import ConfigError
@@ -55,26 +56,42 @@ def test_the_mean_by_hand(world):
     assert outputs.keep is None  # a teacher drops no id
 
 
-@pytest.mark.slow
-def test_deep_members_differ_by_their_seeds_and_are_trained_once(world, tmp_path):
+@pytest.fixture
+def counted(monkeypatch):
+    """A training that takes no time: it adds 1 to the items' levels."""
+
+    def fit(model, examples, *, past_only, workdir):
+        trained.append((model.config.loop.seed, model.config.loop.steps, workdir.name))
+        model.items.id_level.assign_add(tf.ones_like(model.items.id_level))
+
+    trained = []
+    monkeypatch.setattr(learning, "fit", fit)
+    return trained
+
+
+def test_deep_members_start_anew_from_seeds_of_their_own(world, tmp_path, counted):
     model, ensemble = members_of(world, tmp_path, "deep")
-    seeds = [member.config.loop.seed for member in ensemble.members]
-    assert (seeds, model.config.loop.seed) == ([3, 4], 2)
-    one, other = (weights_of(member) for member in ensemble.members)
+    assert counted == [(3, 8, "1"), (4, 8, "2")]
+    assert [float(m.items.id_level[0]) for m in (model, *ensemble.members)] == [0.0, 1.0, 1.0]
+    one, other = (member.items.id_embedding.numpy() for member in ensemble.members)
     assert np.abs(one - other).max() > 0.01
     assert all(member.encoder is model.encoder for member in ensemble.members)
-    again = members_of(world, tmp_path, "deep")[1]  # goes on from where it was: the end
-    assert np.array_equal(weights_of(again.members[1]), other)
 
 
-@pytest.mark.slow
-def test_a_snapshot_goes_on_from_the_one_before(world, tmp_path):
-    # A learning rate of nothing: each member is the one it began as.
-    still = OptimizerConfig(learning_rate=0.0, weight_decay=0.0)
-    _, ensemble = members_of(world, tmp_path, "snapshot", optimizer=still)
+def test_a_snapshot_goes_on_from_the_one_before(world, tmp_path, counted):
+    _, ensemble = members_of(world, tmp_path, "snapshot")
+    assert counted == [(3, 4, "1"), (4, 4, "2")]  # one training's steps in all
     one, other = ensemble.members
-    assert one.config.loop.steps == other.config.loop.steps == 4
-    assert np.array_equal(weights_of(one), weights_of(other))
+    assert [float(member.items.id_level[0]) for member in (one, other)] == [1.0, 2.0]
+    assert np.array_equal(one.items.id_embedding, other.items.id_embedding)
+
+
+def test_an_encoder_that_is_trained_is_each_members_own(world, tmp_path, counted):
+    model, ensemble = members_of(world, tmp_path, "deep", encoder_steps=1)
+    encoders = [each.encoder for each in (model, *ensemble.members)]
+    assert len({id(encoder) for encoder in encoders}) == 3
+    for own, member in zip(model.encoder.variables, encoders[1].variables, strict=True):
+        assert np.array_equal(own, member)
 
 
 @pytest.mark.slow
@@ -89,16 +106,6 @@ def test_swag_members_lie_around_the_walk(world, tmp_path):
     assert np.abs(drawn - walked.mean(axis=0)).max() < 10 * spread.max()
     still = spread == 0
     assert np.allclose(drawn[:, still], walked[0, still], atol=1e-6)
-
-
-def test_an_encoder_that_is_trained_is_each_members_own(world, tmp_path):
-    loop = replace(LOOP, steps=1, evaluate_every=1)
-    model = build(world, "joint", loop=loop, ensemble=EnsembleConfig("deep", 2), joint_length=24)
-    before = model.encoder.token_embedding.embeddings.numpy().copy()
-    ensemble = fit_members(model, world.examples, past_only=False, workdir=tmp_path)
-    encoders = {id(member.encoder) for member in ensemble.members} | {id(model.encoder)}
-    assert len(encoders) == 3
-    assert np.array_equal(before, model.encoder.token_embedding.embeddings.numpy())
 
 
 @pytest.mark.parametrize(
