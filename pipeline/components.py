@@ -52,6 +52,8 @@ _ENCODER = (
 _HEADS = (
     "ssrec_tf/recommenders/*.py",
     "ssrec_tf/cooccurrence.py",
+    "ssrec_tf/ensembling.py",
+    "ssrec_tf/distillation.py",
     "ssrec_tf/statistics.py",
     "ssrec_tf/scoring.py",
     "ssrec_tf/serving_graph.py",

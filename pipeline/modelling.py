@@ -49,7 +49,7 @@ def pretrainer(context: Context) -> None:
 
 def trainer(context: Context) -> None:
     """Fine-tune the heads, export the SavedModel, compare it with Keras on raw strings."""
-    from ssrec_tf import learning, weights
+    from ssrec_tf import distillation, weights
     from ssrec_tf.exporting import check_scores, export, with_odd_pairs
 
     config: RunConfig = context.config
@@ -57,7 +57,7 @@ def trainer(context: Context) -> None:
     model = build_model(context, tables, split)
     weights.load(model.encoder, context.inputs["Pretrainer"] / "encoder.npz")
     examples = context.inputs["Transform"] / "examples"
-    state = learning.fit(model, examples, past_only=split.past_only, workdir=context.work)
+    state = distillation.fit(model, examples, past_only=split.past_only, workdir=context.work)
     weights.save(model, context.output / "model.npz")
     print(f"    best validation loss {state.best:.4f} at step {state.best_step}")
     _keep_logs(context)

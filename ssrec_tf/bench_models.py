@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssrec_tf import baselines, learning, storage
+from ssrec_tf import baselines, distillation, learning, storage
 from ssrec_tf.baselines import Baseline
 from ssrec_tf.bench_tuning import Parameters, configured
 from ssrec_tf.config import RunConfig, to_dict
@@ -99,13 +99,14 @@ class Bench:
     def metric(self, name: str) -> str:
         """Return the metric that tells a model's trials apart.
 
-        The error of the rating where the model predicts one, else recall where it ranks,
-        else the error of its probabilities.
+        The error of the rating where the model predicts one and is not for retrieval, else
+        recall where it ranks, else the error of its probabilities.
         """
-        rated = "rating" in self.tables.interactions
-        if rated if name == OWN else baseline_kind(name).needs_rating:
+        rated, reading = "rating" in self.tables.interactions, self.config.train.reading
+        own = rated and reading != "retrieval"
+        if own if name == OWN else baseline_kind(name).needs_rating:
             return "rmse"
-        ranks = name != OWN or self.config.train.reading == "two_level"
+        ranks = name != OWN or reading != "joint"
         return f"recall@{self.config.evaluate.k}" if ranks else "log_loss"
 
     def scores(self, name: str, part: str, seed: int, parameters: Parameters, work: Path) -> Scores:
@@ -163,7 +164,7 @@ class Bench:
         model = learning.make_recommender(
             encoder, text, LabelStatistics.of(tables, split.train), train
         )
-        learning.fit(model, examples, workdir=work / "train", **ahead)
+        distillation.fit(model, examples, workdir=work / "train", **ahead)
         sizes = learning.batch_config(train, **ahead)
         return score_and_rank(model, examples, part, sizes, tables, split, self.users(part))
 

@@ -14,6 +14,7 @@ from typing import Any
 from ssrec_tf.config_data import check_data
 from ssrec_tf.config_encoder import ARCHITECTURES, TUNINGS, check_architecture, check_tuning
 from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
+from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.config_regularisation import (
@@ -99,7 +100,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up and decay, clipped by global norm.
+    """AdamW with linear warm-up and, unless not `decay`, linear decay, clipped by global norm.
 
     `average`: momentum of a running mean of the weights, say 0.99, which is what is
     validated and kept; 0 keeps the weights themselves.
@@ -110,6 +111,7 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     average: float = 0.0
+    decay: bool = True
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,13 @@ class FactorConfig:
 class TrainConfig:
     """Fine-tuning of the heads.
 
-    `reading`: two_level or joint. `item_text`, of the two-level reading: what speaks for
-    an item beside its id; encoder (its vector, frozen), words (their embeddings, learnt
-    from the labels, of those in `word_min_items` train items or more) or both. `pair_head`,
-    of the two-level reading: what scores a pair; neural, factorization or both.
+    `reading`: two_level, joint or retrieval. `item_text`, of all but the joint reading: what
+    speaks for an item beside its id; encoder (its vector, frozen), words (their embeddings,
+    learnt from the labels, of those in `word_min_items` train items or more) or both.
+    `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
+    `task_weights`: fixed, or uncertainty, which learns them and reads of `rating_weight` and
+    its like only whether they are 0. Of the retrieval reading: `temperature`, by which
+    cosines are divided, and `sampling_correction`, of frequent in-batch negatives.
     """
 
     reading: str = "two_level"
@@ -186,6 +191,10 @@ class TrainConfig:
     click_weight: float = 0.3
     next_item_weight: float = 0.05
     regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
+    task_weights: str = "fixed"
+    temperature: float = 0.1
+    sampling_correction: bool = True
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
 
 
 @dataclass(frozen=True)
@@ -263,6 +272,8 @@ def from_dict(values: object) -> RunConfig:
         check_architecture(config.encoder.architecture, config.pretrain.objectives)
     if config.train.loop.steps < 1:
         raise ConfigError("train.loop.steps is 0: give a number of at least 1")
+    if config.train.reading == "retrieval" and config.train.next_item_weight == 0:
+        raise ConfigError("train.next_item_weight is 0: retrieval needs a number above 0")
     split = config.split
     if split.kind != "leave_one_out" and split.valid + split.test >= 1:
         raise ConfigError(
@@ -278,6 +289,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return plain
 
 
+# By field name; by the whole key where a name means two things.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "format": ("auto", "csv", "tsv", "jsonl", "parquet"),
     "kind": (
@@ -286,18 +298,19 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     ),
     "architecture": ARCHITECTURES,
     "size": ("tiny", "mini", "small", "base"),
-    "reading": ("two_level", "joint"),
+    "reading": ("two_level", "joint", "retrieval"),
+    "task_weights": ("fixed", "uncertainty"),
     "item_text": ("encoder", "words", "both"),
     "pair_head": ("neural", "factorization", "both"),
     "tuning": TUNINGS,
+    "train.ensemble.kind": ("none", "deep", "snapshot", "swag"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("max_reject_share", "mask_rate", "item_token_dropout", "dropout", "id_dropout"), (0, 1)
     ),
-    "valid": (0, 1),
-    "test": (0, 1),
+    **dict.fromkeys(("valid", "test", "teacher_weight"), (0, 1)),
     **dict.fromkeys(
         ("batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
         (1, inf),
@@ -313,6 +326,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("precision", "behaviour_width", "waves"), (0, inf)),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
+    **{"temperature": (0.001, inf), "members": (2, inf), "drawn_items": (0, inf)},
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
     **BOUNDS,
@@ -324,7 +338,7 @@ def _check_values(config: object, key: str) -> None:
     for item in fields(config):  # type: ignore[arg-type]
         value = getattr(config, item.name)
         path = f"{key}.{item.name}" if key else item.name
-        allowed = _CHOICES.get(item.name)
+        allowed = _CHOICES.get(path, _CHOICES.get(item.name))
         if allowed and value not in allowed:
             raise ConfigError(f"{path} is {show(value)}: give one of {', '.join(allowed)}")
         low, high = _BOUNDS.get(item.name, (-inf, inf))

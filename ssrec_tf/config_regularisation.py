@@ -48,7 +48,8 @@ class RegularisationConfig:
             stands still.
         adversarial_epsilon: length of the worst-case step on the embeddings.
         label_smoothing: share of the label of a click, a next item, or a hidden or next token
-            that is spread evenly over all that it could be.
+            that is spread evenly over all that it could be; of the retrieval reading the
+            click's alone, for among the items of a batch some may not be chosen at all.
     """
 
     token_dropout: float = 0.0

@@ -56,6 +56,7 @@ class Encoder(keras.layers.Layer):
             for layer in backbone.transformer_layers:
                 layer._feedforward_intermediate_dense.activation = exact_gelu
         self.streams: Any = XLNetStreams(backbone) if self.architecture == "xlnet" else None
+        self._tuning = ("full", 0)
         self.added: list[Any] = []  # layers that a tuning adds beside the backbone
         # Ids of the weights that were there, once a tuning adds others, and of these.
         self._base_ids: frozenset[int] = frozenset()
@@ -130,6 +131,7 @@ class Encoder(keras.layers.Layer):
             tuning: full (nothing is added), lora, adapter or prefix.
             rank: of the changes, width of the bottlenecks, or number of the prefix's keys.
         """
+        self._tuning = (tuning, rank)
         base = frozenset(id(weight) for weight in self.backbone.trainable_variables)
         added: list[Any] = []
         if tuning == "lora":
@@ -146,6 +148,17 @@ class Encoder(keras.layers.Layer):
         """From now on train only what a tuning added; nothing changes where none did."""
         self._base_frozen = True
         self._train(self.trainable)
+
+    def copy(self) -> Encoder:
+        """Make another encoder with the same weights and tuning."""
+        backbone = type(self.backbone).from_config(self.backbone.get_config())
+        made = Encoder(backbone, self.vocabulary)
+        made.add_tuning(*self._tuning)
+        for old, new in zip(self.variables, made.variables, strict=True):
+            new.assign(old)
+        if self._base_frozen:
+            made.freeze_base()
+        return made
 
     @property
     def trainable(self) -> bool:

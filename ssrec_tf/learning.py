@@ -17,11 +17,11 @@ from ssrec_tf.cooccurrence import vectors_of_train
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
-from ssrec_tf.recommenders import Joint, Recommender, TwoLevel
+from ssrec_tf.recommenders import Indexed, Joint, Recommender, Retrieval, TwoLevel
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tensorboard import filled_masks, item_projector
 from ssrec_tf.text_table import TextTable
-from ssrec_tf.training import TrainState, Validation, not_trained, train
+from ssrec_tf.training import Trainable, TrainState, Validation, not_trained, train
 
 _VALID_BATCHES = 8  # validation of a pretraining reads this many batches, always the same
 
@@ -108,7 +108,11 @@ def make_recommender(
         ConfigError: the reading is unknown.
     """
     keras.utils.set_random_seed(config.loop.seed)
-    readings: dict[str, type[TwoLevel | Joint]] = {"two_level": TwoLevel, "joint": Joint}
+    readings: dict[str, type[Recommender]] = {
+        "two_level": TwoLevel,
+        "joint": Joint,
+        "retrieval": Retrieval,
+    }
     if config.reading not in readings:
         raise ConfigError(f"train.reading={config.reading!r} must be one of {', '.join(readings)}")
     encoder.freeze_base()
@@ -123,6 +127,7 @@ def fit(
     *,
     past_only: bool,
     workdir: Path,
+    trainable: Trainable | None = None,
 ) -> TrainState:
     """Fine-tune the heads, and the encoder where the reading trains it.
 
@@ -132,6 +137,8 @@ def fit(
         examples: folder of `write_examples`.
         past_only: as in the split.
         workdir: checkpoints and TensorBoard logs; a killed run goes on from here.
+        trainable: over the model's weights, whose losses the heads are trained by; the model
+            itself when not given. The valid part is judged by the model in any case.
 
     Returns:
         The state with the learning curve.
@@ -140,26 +147,34 @@ def fit(
         NonFiniteError: the loss or a gradient became NaN or infinite.
     """
     config = model.config
-    if isinstance(model, TwoLevel):
+    trainable = trainable or model
+    if isinstance(model, Indexed):
         if config.encoder_steps > 0:
             loop = replace(config.loop, steps=config.encoder_steps)
             model.encoder.trainable = True
             model.store_items()
-            _fit(model, examples, loop, past_only, workdir / "encoder", "train encoder")
+            stage = workdir / "encoder"
+            _fit(model, model, examples, loop, past_only, stage, "train encoder")
         model.encoder.trainable = False
         model.store_items()
         if model.items.factors is not None:
             width = config.factors.behaviour_width
             vectors = vectors_of_train(examples, len(model.text.item_tokens), width)
             model.items.factors.store(vectors)
-    state = _fit(model, examples, config.loop, past_only, workdir, "train heads")
-    if isinstance(model, TwoLevel):
+    state = _fit(model, trainable, examples, config.loop, past_only, workdir, "train heads")
+    if isinstance(model, Indexed):
         item_projector(model, workdir / "tensorboard")
     return state
 
 
 def _fit(
-    model: Recommender, examples: Path, loop: LoopConfig, past_only: bool, workdir: Path, name: str
+    model: Recommender,
+    trainable: Trainable,
+    examples: Path,
+    loop: LoopConfig,
+    past_only: bool,
+    workdir: Path,
+    name: str,
 ) -> TrainState:
     config = model.config
     keras.utils.set_random_seed(loop.seed)
@@ -172,7 +187,7 @@ def _fit(
         return _weighted_means(losses, examples, sizes)
 
     return train(
-        model,
+        trainable,
         lambda start: train_batches(examples, sizes, seed=loop.seed, start=start),
         config=loop,
         optimizer=config.optimizer,
@@ -191,6 +206,8 @@ def batch_config(config: TrainConfig, *, past_only: bool) -> BatchConfig:
 
 
 def _monitor(model: Recommender) -> str:
+    if isinstance(model, Retrieval):
+        return "next_item_loss"  # what it is for
     if model.statistics.has_rating and model.config.rating_weight > 0:
         return "rating_loss"
     if model.statistics.has_click and model.config.click_weight > 0:

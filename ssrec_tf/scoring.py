@@ -13,7 +13,7 @@ from ssrec_tf.baselines import Baseline
 from ssrec_tf.batching import BatchConfig, evaluation_batches
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Scores, part_rows
-from ssrec_tf.recommenders import Recommender, TwoLevel
+from ssrec_tf.recommenders import Indexed, Recommender
 from ssrec_tf.rendering import render_behaviour, render_event
 from ssrec_tf.splits import Split, event_order
 from ssrec_tf.tables import Tables
@@ -61,7 +61,7 @@ def score_part(
 
 
 def rank_part(
-    model: TwoLevel,
+    model: Indexed,
     examples: Path,
     part: str,
     config: BatchConfig,
@@ -88,7 +88,7 @@ def rank_part(
         user has seen the item.
     """
     query = tf.function(model.query_of, reduce_retracing=True)
-    index = tf.convert_to_tensor(model.items.index()).numpy()[1:]  # [items, width + 1]
+    index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, width + 1]
     first = _first_rows(tables, part_rows(split, part)) if split.streaming else None
     rows: dict[int, np.ndarray] = {}
     for batch in evaluation_batches(examples, part, config):
@@ -126,7 +126,7 @@ def score_and_rank(
 ) -> Scores:
     """Score a part's rows and, where the reading can, rank the catalogue: see `rank_part`."""
     scores = score_part(model, examples, part, config, part_rows(split, part))
-    if not isinstance(model, TwoLevel):
+    if not isinstance(model, Indexed):
         return scores
     ranking = rank_part(model, examples, part, config, tables, split, users)
     return replace(scores, ranking=ranking)

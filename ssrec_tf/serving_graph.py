@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ssrec_tf.recommenders import Behaviour, PairScores, Recommender, TwoLevel
+from ssrec_tf.recommenders import Behaviour, Indexed, PairScores, Recommender
 from ssrec_tf.recommenders.reading import Items, ItemTexts
 from ssrec_tf.rendering import parse_behaviour
 from ssrec_tf.retrieval_index import brute_force, top_unseen
@@ -52,8 +52,8 @@ class ServingGraph(tf.Module):
         self.by_text = _table(text.item_texts)
         self._item_ids = tf.constant(["", *text.item_ids])  # [items + 1]
         self._catalogue = len(text.item_ids)
-        if isinstance(model, TwoLevel):
-            self.index = brute_force(tf.convert_to_tensor(model.items.index())[1:])
+        if isinstance(model, Indexed):
+            self.index = brute_force(tf.convert_to_tensor(model.index())[1:])
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""
@@ -77,7 +77,7 @@ class ServingGraph(tf.Module):
             ),
             "embed": tf.function(self.embed).get_concrete_function(spec("text", [None])),
         }
-        if isinstance(self._hidden(), TwoLevel):
+        if isinstance(self._hidden(), Indexed):
             made["recommend"] = tf.function(self.recommend).get_concrete_function(
                 behaviour, spec("k", [], tf.int32)
             )
@@ -217,7 +217,7 @@ class ServingGraph(tf.Module):
         now: tf.Tensor,
     ) -> PairScores:
         model = self._hidden()
-        if isinstance(model, TwoLevel):
+        if isinstance(model, Indexed):
             reading = model.read(behaviour, self._vectors(events))
             scores = model.score(reading, self._vectors(candidates), now[:, None])
         else:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ssrec_tf import storage
 from ssrec_tf.batching import Batch
 from ssrec_tf.objectives import MaskedToken
-from ssrec_tf.recommenders import TwoLevel
+from ssrec_tf.recommenders import Indexed
 from ssrec_tf.text_table import TextTable
 
 _SAMPLES = 4
@@ -43,12 +43,12 @@ def filled_masks(objective: MaskedToken, batch: Batch, step: int) -> None:
     tf.summary.text("filled_in_masks", "\n\n".join(lines), step=step)
 
 
-def item_projector(model: TwoLevel, folder: Path) -> None:
+def item_projector(model: Indexed, folder: Path) -> None:
     """Write the item vectors for TensorBoard's embedding projector.
 
     Three files: `tensors.tsv`, `metadata.tsv` (id and text) and `projector_config.pbtxt`.
     """
-    vectors = tf.convert_to_tensor(model.items.index()).numpy()[1:, :-1]  # [items, width]
+    vectors = tf.convert_to_tensor(model.index()).numpy()[1:, :-1]  # [items, width]
     lines = ["\t".join(f"{value:.5g}" for value in row) for row in vectors]
     labels = [f"{i}\t{t}" for i, t in zip(model.text.item_ids, model.text.item_texts, strict=True)]
     config = (

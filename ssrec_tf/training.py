@@ -31,8 +31,11 @@ from ssrec_tf.errors import NonFiniteError
 class Trainable(Protocol):
     """What the loop trains: an objective or a recommender."""
 
-    trainable_variables: list[Any]
-    variables: list[Any]
+    @property
+    def trainable_variables(self) -> list[Any]: ...  # noqa: D102
+
+    @property
+    def variables(self) -> list[Any]: ...  # noqa: D102
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Losses of a batch with its references.
@@ -71,7 +74,7 @@ _OFF = FastGradient()
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW, linear warm-up then linear decay to nothing, clipped by global norm.
+    """AdamW, linear warm-up then linear decay to nothing (or none), clipped by global norm.
 
     Biases, layer normalisations, scalars and what has a prior of its own are not decayed.
 
@@ -80,7 +83,9 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging".
     """
     schedule = keras.optimizers.schedules.PolynomialDecay(
-        config.learning_rate, max(1, steps - config.warmup_steps), end_learning_rate=0.0
+        config.learning_rate,
+        max(1, steps - config.warmup_steps),
+        end_learning_rate=0.0 if config.decay else config.learning_rate,
     )
     optimizer = keras.optimizers.AdamW(
         _WarmUp(schedule, config.learning_rate, config.warmup_steps),

@@ -1,7 +1,18 @@
 """Recommenders over the encoder: two readings of a pair, and the heads' losses."""
 
-from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender
+from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.joint import Joint
+from ssrec_tf.recommenders.retrieval import Retrieval
 from ssrec_tf.recommenders.two_level import TwoLevel
 
-__all__ = ["Behaviour", "Joint", "PairScores", "Recommender", "TwoLevel"]
+__all__ = [
+    "Behaviour",
+    "Indexed",
+    "Joint",
+    "Outputs",
+    "PairScores",
+    "Recommender",
+    "Retrieval",
+    "TwoLevel",
+]

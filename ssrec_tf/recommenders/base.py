@@ -12,6 +12,7 @@ from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import TrainConfig
 from ssrec_tf.encoders import Encoder
+from ssrec_tf.recommenders.task_weights import TaskWeights
 from ssrec_tf.sequences import Assembler
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.text_table import TextTable
@@ -45,11 +46,27 @@ class PairScores(NamedTuple):
     click_logit: tf.Tensor
 
 
+class Outputs(NamedTuple):
+    """What a batch is read as: all that losses need.
+
+    Attributes:
+        scores: of the targets.
+        query: float32 [batch, width + 1], for the next item; None where a reading has none.
+        vectors: float32 [batch, targets, width + 1], what `query` multiplies; or None.
+        keep: float32 [items + 1], 0 where an item's id was dropped; None is nowhere.
+    """
+
+    scores: PairScores
+    query: tf.Tensor | None = None
+    vectors: tf.Tensor | None = None
+    keep: tf.Tensor | None = None
+
+
 class Recommender(keras.Model):
     """Scores (behaviour, candidate) pairs: a rating and a click.
 
-    A subclass reads pairs in `call`; here stand the losses. The rating head minimises
-    squared error, the click head cross-entropy, each by its weight in the
+    A subclass reads a batch in `outputs_of`; here stand the losses. The rating head
+    minimises squared error, the click head cross-entropy, each by its weight in the
     configuration; a weight of 0 switches a head off.
     """
 
@@ -63,8 +80,8 @@ class Recommender(keras.Model):
         self.statistics = statistics
         self.config = config
         self.assembler = Assembler(text.vocabulary)
+        self.task_weights = TaskWeights(config, statistics)
         self.texts = AugmentedTexts(text, config.regularisation)
-        self._item_tokens = self.texts.item_tokens  # [items + 1, item width]
 
     def behaviour_of(self, batch: Batch, seed: tf.Tensor | None = None) -> Behaviour:
         """Look a batch's references up; texts are changed by `seed`, if one is given."""
@@ -78,22 +95,35 @@ class Recommender(keras.Model):
             mask=tf.cast(items != 0, tf.float32),
         )
 
+    def build_layers(self) -> None:
+        """Make all layers and weights, so that a checkpoint can be read before a step."""
+        raise NotImplementedError
+
+    def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
+        """Read a batch and score its targets; the arguments are those of `losses_of`."""
+        raise NotImplementedError
+
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """See `training.Trainable`."""
-        raise NotImplementedError
+        outputs = self.outputs_of(batch, seed=seed, training=training)
+        return self.weigh(self.task_losses(outputs, batch, training=training))
 
     def scores_of(self, batch: Batch) -> PairScores:
         """Score a batch's targets, without dropout."""
-        raise NotImplementedError
+        return self.outputs_of(batch, seed=tf.zeros([2], tf.int64), training=False).scores
 
     def input_embeddings(self) -> list[Any]:
         """Tables that adversarial training moves: variables [rows, width]."""
         return [self.encoder.token_table]
 
-    def pair_losses(
-        self, scores: PairScores, batch: Batch, training: bool = False
+    def weigh(self, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Put `loss`, the weighted sum of the tasks' losses, before them."""
+        return {"loss": self.task_weights(losses), **losses}
+
+    def task_losses(
+        self, outputs: Outputs, batch: Batch, *, training: bool
     ) -> dict[str, tf.Tensor]:
-        """Weighted sum of the heads' losses, and the parts.
+        """Loss of each task, scalars.
 
         The squared error is counted in variances of the ratings, so that the weights mean
         the same on any scale. In training a click's label may be smoothed.
@@ -101,6 +131,7 @@ class Recommender(keras.Model):
         Reference:
             Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
         """
+        scores = outputs.scores
         ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
         error = (scores.rating - _zero_nan(ratings)) / self.statistics.deviation
         labels = _zero_nan(clicks)
@@ -108,16 +139,10 @@ class Recommender(keras.Model):
             smoothing = self.config.regularisation.label_smoothing
             labels = labels * (1.0 - smoothing) + 0.5 * smoothing
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores.click_logit)
-        parts = {
-            "rating_loss": _mean_where(error**2, ~tf.math.is_nan(ratings)),
-            "click_loss": _mean_where(entropy, ~tf.math.is_nan(clicks)),
+        return {
+            "rating_loss": mean_where(error**2, ~tf.math.is_nan(ratings)),
+            "click_loss": mean_where(entropy, ~tf.math.is_nan(clicks)),
         }
-        loss = tf.constant(0.0)
-        if self.statistics.has_rating:
-            loss += self.config.rating_weight * parts["rating_loss"]
-        if self.statistics.has_click:
-            loss += self.config.click_weight * parts["click_loss"]
-        return {"loss": loss, **parts}
 
     def clip(self, rating: tf.Tensor) -> tf.Tensor:
         """Keep a rating in the scale."""
@@ -133,7 +158,8 @@ def _zero_nan(x: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
 
 
-def _mean_where(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+def mean_where(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Mean of the values for which `where` is true, 0 if none: [...] and bool [...] to []."""
     weights = tf.cast(where, values.dtype)
     return tf.reduce_sum(values * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
 

@@ -30,10 +30,17 @@ class ItemVectors(keras.layers.Layer):
         text: the catalogue's tokens, and how often each item occurs in training.
         config: `width`, `dropout`, `id_dropout` and `item_text`.
         labelled: whether there are ratings or clicks to learn from.
+        factorized: whether items have `factors` too.
     """
 
     def __init__(
-        self, encoder_width: int, text: TextTable, config: TrainConfig, *, labelled: bool
+        self,
+        encoder_width: int,
+        text: TextTable,
+        config: TrainConfig,
+        *,
+        labelled: bool,
+        factorized: bool = False,
     ) -> None:
         """Make all layers and weights."""
         super().__init__(name="items")
@@ -48,7 +55,7 @@ class ItemVectors(keras.layers.Layer):
         self._add_ids(len(text.item_tokens))
         self._add_texts(len(text.item_tokens), encoder_width)
         self.factors = None
-        if config.pair_head != "neural":
+        if factorized:
             self.factors = Factors(text, self._common_words(), config.factors)
 
     def _add_ids(self, count: int) -> None:
@@ -160,10 +167,15 @@ class ItemVectors(keras.layers.Layer):
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
         directions = tf.math.l2_normalize(vectors, axis=-1)
+        # An item that training never saw counts as the rarest, and is found by its text.
+        next_level = tf.where(
+            tf.gather(self._known, refs) > 0, tf.gather(self.next_bias, refs), self._rarest
+        )
+        next_states = self.next_item(shared) + next_ids
         factors = tf.zeros_like(directions[..., :0])
         if self.factors is not None:
             factors = self.factors.read(refs, texts.words, speaks)
-        return Items(states, level, self.next_item(shared) + next_ids, directions, factors)
+        return Items(states, level, next_states, next_level, directions, factors)
 
     def _read_texts(
         self, vectors: tf.Tensor, words: tf.Tensor, training: bool
@@ -181,11 +193,7 @@ class ItemVectors(keras.layers.Layer):
             level += tf.reduce_sum(tf.gather(self.word_level, words) * there, axis=-1)
         return said, level
 
-    def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
-        """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
-        # While the encoder trains these lag behind; encoding all at every step costs more.
+    def every(self, keep: tf.Tensor | None = None) -> Items:
+        """Read the catalogue: [items + 1], the reference 0 included."""
         refs = tf.range(len(self.text.item_tokens))
-        states = self.read(self.texts_of(refs), refs, keep).next_states
-        # An item that training never saw counts as the rarest, and is found by its text.
-        bias = tf.where(self._known > 0, tf.convert_to_tensor(self.next_bias), self._rarest)
-        return tf.concat([states, bias[:, None]], axis=1)
+        return self.read(self.texts_of(refs), refs, keep)

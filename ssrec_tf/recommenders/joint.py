@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
-from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender, dense
 
 
 class Joint(Recommender):
@@ -60,30 +62,19 @@ class Joint(Recommender):
         rating = self.statistics.mean + self.statistics.deviation * out[..., 0]
         return PairScores(rating, self.logit_of_share() + out[..., 1])
 
-    def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `training.Trainable`; `seed` draws how texts are changed, if they are."""
-        scores = self._scores(batch, training, seed if training else None)
-        return self.pair_losses(scores, batch, training)
-
-    def scores_of(self, batch: Batch) -> PairScores:
-        """See `Recommender.scores_of`."""
-        return self._scores(batch, training=False)
+    def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
+        """See `Recommender.outputs_of`; `seed` draws how texts are changed, if they are."""
+        seeds: list[Any] = [None, None]
+        if training:
+            seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        targets = batch["target_items"]
+        tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
+        behaviour = self.behaviour_of(batch, seeds[1])
+        return Outputs(self(behaviour, targets, tokens, training=training))
 
     def sequence_length(self) -> int:
         """Tokens in a sequence."""
         return min(self.config.joint_length, self.encoder.max_length)
-
-    def _scores(self, batch: Batch, training: bool, seed: tf.Tensor | None = None) -> PairScores:
-        targets = batch["target_items"]
-        seeds = (
-            (None, None)
-            if seed is None
-            else tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-        )
-        tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
-        behaviour = self.behaviour_of(batch, seeds[1])
-        scores: PairScores = self(behaviour, targets, tokens, training=training)
-        return scores
 
     def _events(self, behaviour: Behaviour) -> tf.Tensor:
         """Rating token, own token and words of each event: int32 [batch, history, 2 + width]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 HEADS = 4
@@ -23,6 +24,7 @@ class Items(NamedTuple):
         states: float32 [..., width], for ratings and clicks.
         level: float32 [...], rating above the mean, in deviations of the ratings.
         next_states: float32 [..., width], for the next item.
+        next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
         factors: float32 [..., n], of `Factors.read`; n is 0 where there are none.
     """
@@ -30,6 +32,7 @@ class Items(NamedTuple):
     states: tf.Tensor
     level: tf.Tensor
     next_states: tf.Tensor
+    next_level: tf.Tensor
     directions: tf.Tensor
     factors: tf.Tensor
 
@@ -88,6 +91,30 @@ def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.shape(taken)  # [batch, targets, heads, head width]
     taken = tf.reshape(taken, [shape[0], shape[1], width])  # [batch, targets, width]
     return taken, tf.einsum("bkth,bh->btk", weights, reading.residuals)
+
+
+def pool_events(
+    states: tf.Tensor, mask: tf.Tensor, recency: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pool events in two ways: by age and item, and evenly.
+
+    Args:
+        states: float32 [batch, history, width], oldest first.
+        mask: float32 [batch, history].
+        recency: float32 [ages, width], of ages 0, 1-2, 3-6, 7-14 and so on.
+
+    Returns:
+        float32 [batch, width] each; zeros for an empty history.
+    """
+    age = tf.reduce_sum(mask, axis=1, keepdims=True) - tf.cumsum(mask, axis=1)  # 0 = newest
+    bucket = tf.cast(tf.math.log(tf.maximum(age, 0.0) + 1.0) / np.log(2.0), tf.int32)
+    recent = tf.gather(recency, tf.minimum(bucket, recency.shape[0] - 1))
+    # One score an event: how much its age and its item say about what comes next.
+    score = tf.reduce_sum(recent * (1.0 + states), axis=-1) * 4.0 + (mask - 1.0) * 1e9
+    weight = tf.nn.softmax(score, axis=1) * mask  # [batch, history]
+    pooled = tf.einsum("bh,bhd->bd", weight, states)
+    total = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
+    return pooled, tf.einsum("bh,bhd->bd", mask, states) / total
 
 
 def residual_of_alike(

@@ -13,35 +13,37 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
-from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense, normal
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, dense, normal
+from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.reading import (
     HEADS,
     Items,
-    ItemTexts,
     Reading,
     attend,
+    pool_events,
     residual_of_alike,
 )
 
-_ENCODE_BATCH = 256
 
-
-class TwoLevel(Recommender):
+class TwoLevel(Indexed):
     """See the module's docstring."""
 
     def build_layers(self) -> None:
         """Make all layers and weights, so that a checkpoint can be read before a step."""
         width, config = self.config.width, self.config
         labelled = self.statistics.has_rating or self.statistics.has_click
-        self.items = ItemVectors(self.encoder.width, self.text, config, labelled=labelled)
+        self.items = ItemVectors(
+            self.encoder.width,
+            self.text,
+            config,
+            labelled=labelled,
+            factorized=config.pair_head != "neural",
+        )
         ratings = len(self.text.vocabulary.ratings) + 2  # padding row, no rating, the steps
         self.rating_embedding = self.add_weight(
             shape=(ratings, width), initializer=normal(), name="rating_embedding"
@@ -85,47 +87,13 @@ class TwoLevel(Recommender):
             layer.build((None, inputs))
             setattr(self, name, layer)
 
-    def input_embeddings(self) -> list[Any]:
-        """See `Recommender.input_embeddings`: of ids and words, and of the encoder's tokens."""
-        tables = [self.items.id_embedding]
-        if self.config.item_text != "encoder":
-            tables.append(self.items.word_embedding)
-        if self.items.factors is not None:
-            tables += [self.items.factors.of_id, self.items.factors.of_word]
-        return [*tables, *(super().input_embeddings() if self.encoder.trainable else [])]
-
-    # Items
-
-    def encode_text(self, words: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Vectors of texts: int32 [n, item width] to float32 [n, encoder width]."""
-        _, pooled = self.encoder(self.assembler.item(words), training=training)
-        return pooled
-
-    def store_items(self) -> None:
-        """Encode the whole catalogue once, for `items`, and variants of it if texts change."""
-        encode = tf.function(self.encode_text, reduce_retracing=True)
-
-        def vectors(seed: tf.Tensor | None) -> tf.Tensor:
-            refs = tf.range(len(self.text.item_tokens))
-            tokens = self.texts.items(refs, seed)  # [items + 1, item width]
-            parts = [
-                encode(tokens[i : i + _ENCODE_BATCH]) for i in range(0, len(refs), _ENCODE_BATCH)
-            ]
-            return tf.concat(parts, axis=0)  # [items + 1, encoder width]
-
-        self.items.store(vectors(None))
-        regularisation = self.config.regularisation
-        if regularisation.changes_texts and not self.encoder.trainable:
-            seeds = [[self.config.loop.seed, i] for i in range(regularisation.text_variants)]
-            self.items.variants = tf.stack([vectors(tf.constant(s, tf.int64)) for s in seeds])
-
     # Behaviours
 
     def read(self, behaviour: Behaviour, history: Items, training: bool = False) -> Reading:
         """Read behaviours: `history` holds [batch, history] items."""
         mask = behaviour.mask
         rated = mask * tf.cast(~tf.math.is_nan(behaviour.ratings), tf.float32)
-        stars = self._standardized(behaviour.ratings)  # [batch, history]
+        stars = self.standardized(behaviour.ratings)  # [batch, history]
         _, user_text = self.encoder(self.assembler.item(behaviour.user), training=training)
         user_text = tf.stop_gradient(user_text)  # a profile is read, not fitted to
         prior = self.user_bias(user_text)[:, 0]  # [batch]
@@ -170,31 +138,18 @@ class TwoLevel(Recommender):
         )
         return found
 
-    def _standardized(self, ratings: tf.Tensor) -> tf.Tensor:
-        zero = tf.where(tf.math.is_nan(ratings), self.statistics.mean, ratings)
-        return (zero - self.statistics.mean) / self.statistics.deviation
-
     def _event_embedding(
         self, behaviour: Behaviour, residuals: tf.Tensor, rated: tf.Tensor
     ) -> tf.Tensor:
         """What happened, beside which item: float32 [batch, history, width]."""
-        vocabulary = self.text.vocabulary
-        step = self.assembler.rating_tokens(behaviour.ratings) - vocabulary.first_rating_id
-        step = tf.where(rated > 0, step + 2, 1)  # 1 is "no rating"
+        step = self.rating_steps(behaviour.ratings, rated)
         embedded = tf.gather(self.rating_embedding, step)  # [batch, history, width]
         return embedded + residuals[..., None] * self.residual_direction
 
     def _next_query(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Query of the next item: the newest events weigh most: float32 [batch, width]."""
-        age = tf.reduce_sum(mask, axis=1, keepdims=True) - tf.cumsum(mask, axis=1)  # 0 = newest
-        bucket = tf.cast(tf.math.log(tf.maximum(age, 0.0) + 1.0) / np.log(2.0), tf.int32)
-        recent = tf.gather(self.recency_embedding, tf.minimum(bucket, 11))
-        # One score an event: how much its age and its item say about what comes next.
-        score = tf.reduce_sum(recent * (1.0 + states), axis=-1) * 4.0 + (mask - 1.0) * 1e9
-        weight = tf.nn.softmax(score, axis=1) * mask  # [batch, history]
-        pooled = tf.einsum("bh,bhd->bd", weight, states)
-        total = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
-        mean = tf.einsum("bh,bhd->bd", mask, states) / total
+        recency = tf.convert_to_tensor(self.recency_embedding)
+        pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
         return pooled + self.next_output(hidden)
 
@@ -258,90 +213,17 @@ class TwoLevel(Recommender):
             level = candidates.level + reading.bias[:, None] + factor
         return level + self.alike_weight * alike + out[..., 0], out[..., 1]
 
-    # Batches
-
-    def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """See `training.Trainable`."""
-        keep = self.items.draw_keep(seed) if training else None
-        reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
-        scores = self.score(reading, candidates, batch["target_times"], training=training)
-        losses = self.pair_losses(scores, batch, training)
-        if self.config.next_item_weight > 0:
-            losses["next_item_loss"] = self._next_item_loss(reading, batch, keep, training)
-            losses["loss"] += self.config.next_item_weight * losses["next_item_loss"]
+    def task_losses(
+        self, outputs: Outputs, batch: Batch, *, training: bool
+    ) -> dict[str, tf.Tensor]:
+        """See `Recommender.task_losses`; in training the factors' prior is one of them."""
+        losses = super().task_losses(outputs, batch, training=training)
         if self.items.factors is not None and training:
             rows = max(1, int(self.text.item_counts.sum()))
             losses["prior_loss"] = self.items.factors.prior_loss() / rows
-            losses["loss"] += self.config.rating_weight * losses["prior_loss"]
         return losses
 
-    def scores_of(self, batch: Batch) -> PairScores:
-        """See `Recommender.scores_of`."""
-        return self.score(*self._batch_items(batch), batch["target_times"])
-
-    def query_of(self, batch: Batch) -> tf.Tensor:
-        """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""
-        reading, _ = self._batch_items(batch)
-        return self.full_query(reading)
-
     def full_query(self, reading: Reading) -> tf.Tensor:
-        """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
+        """See `Indexed.full_query`."""
         query = reading.query * tf.nn.softplus(self.next_scale) / self.config.width
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
-
-    def _batch_items(
-        self,
-        batch: Batch,
-        keep: tf.Tensor | None = None,
-        training: bool = False,
-        seed: tf.Tensor | None = None,
-    ) -> tuple[Reading, Items]:
-        """Read a batch's behaviours and look its candidates up; `seed` changes texts."""
-        behaviour = self.behaviour_of(batch, seed)
-        events, targets = behaviour.items, batch["target_items"]  # [batch, history], [.., targets]
-        mentions = self.config.loop.batch_size * (self.config.max_history + self.config.max_targets)
-        if not self.encoder.trainable and len(self.text.item_tokens) < mentions:
-            # A catalogue smaller than what a batch may mention: each item is read once.
-            refs = tf.range(len(self.text.item_tokens))
-            every = self.items.read(self._texts(refs, training, seed), refs, keep, training)
-            history = Items(*(tf.gather(part, events) for part in every))
-            candidates = Items(*(tf.gather(part, targets) for part in every))
-        else:
-            refs = tf.concat([events, targets], axis=1)
-            both = self.items.read(self._texts(refs, training, seed), refs, keep, training)
-            cut = tf.shape(events)[1]
-            history = Items(*(part[:, :cut] for part in both))
-            candidates = Items(*(part[:, cut:] for part in both))
-        return self.read(behaviour, history, training=training), candidates
-
-    def _texts(self, refs: tf.Tensor, training: bool, seed: tf.Tensor | None) -> ItemTexts:
-        """Texts of a batch's items: int32 [...], changed by `seed` if there is one.
-
-        Vectors are the stored ones, unless the encoder is being trained: then each
-        distinct item is encoded once, however often it is mentioned.
-        """
-        texts = self.items.texts_of(refs)
-        if seed is not None and self.config.regularisation.changes_texts:
-            seed = tf.random.experimental.stateless_fold_in(seed, 2)
-            texts = ItemTexts(self.items.variant_of(refs, seed), self.texts.items(refs, seed))
-        if not self.encoder.trainable:
-            return texts
-        distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [distinct], [batch * n]
-        encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
-        return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
-
-    def _next_item_loss(
-        self, reading: Reading, batch: Batch, keep: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
-        """Cross-entropy of the targets among all items (full softmax)."""
-        logits = tf.matmul(self.full_query(reading), self.items.index(keep), transpose_b=True)
-        logits = tf.concat([tf.fill(tf.shape(logits[:, :1]), -1e9), logits[:, 1:]], axis=1)
-        log_share = tf.nn.log_softmax(logits)  # [batch, items + 1]
-        targets = batch["target_items"]
-        found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
-        smoothing = self.config.regularisation.label_smoothing
-        if training and smoothing > 0:
-            evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
-            found = (1.0 - smoothing) * found + smoothing * evenly
-        weight = tf.cast(targets != 0, tf.float32)
-        return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)

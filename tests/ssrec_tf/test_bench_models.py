@@ -26,6 +26,10 @@ def test_every_known_model_but_our_own_has_a_class():
 def test_trials_are_told_apart_by_what_a_model_is_for(bench):
     assert bench.metric("bias") == bench.metric("mf") == bench.metric(OWN) == "rmse"
     assert bench.metric("vae") == bench.metric("popularity") == "recall@10"
+    train = replace(bench.config.train, reading="retrieval")
+    towers = replace(bench, config=replace(bench.config, train=train))
+    assert towers.metric(OWN) == "recall@10"
+    assert towers.metric("bias") == "rmse"
     tables, split = planted(ratings=False)
     clicks = replace(bench, tables=tables, split=split)
     assert clicks.metric(OWN) == "recall@10"

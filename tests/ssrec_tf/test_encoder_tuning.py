@@ -106,6 +106,20 @@ def test_weights_round_trip(vocabulary, tuning, tmp_path):
     assert np.array_equal(encoder(TOKENS)[0], other(TOKENS)[0])
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora", "adapter", "prefix"])
+def test_a_copy_reads_alike_and_learns_apart(vocabulary, tuning):
+    encoder = make(vocabulary, tuning)
+    encoder.freeze_base()
+    step(encoder)
+    copy = encoder.copy()
+    assert np.array_equal(copy(TOKENS)[0], encoder(TOKENS)[0])
+    assert size_of(copy.trainable_variables) == size_of(encoder.trainable_variables)
+    before = encoder(TOKENS)[0].numpy()
+    step(copy)
+    assert np.array_equal(encoder(TOKENS)[0], before)
+    assert not np.array_equal(copy(TOKENS)[0], before)
+
+
 def test_an_adapter_by_hand():
     adapter = Adapter(4, 2, name="adapter")
     rng = np.random.default_rng(0)

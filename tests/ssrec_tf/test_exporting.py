@@ -58,7 +58,12 @@ def joint(world, tmp_path_factory):
     return Exported(world, tmp_path_factory.mktemp("joint"), "joint")
 
 
-@pytest.mark.parametrize("name", ["exported", "joint"])
+@pytest.fixture(scope="module")
+def retrieval(world, tmp_path_factory):
+    return Exported(world, tmp_path_factory.mktemp("retrieval"), "retrieval")
+
+
+@pytest.mark.parametrize("name", ["exported", "joint", "retrieval"])
 def test_raw_strings_score_as_keras_does_from_references(name, request):
     model = request.getfixturevalue(name)
     behaviours, items, expected = model.rows()

@@ -32,7 +32,7 @@ def build(world, reading="two_level", **changes):
     encoder = learning.create_encoder(EncoderConfig(dropout=0.0), world.text, seed=1)
     statistics = LabelStatistics.of(world.tables, world.split.train)
     model = learning.make_recommender(encoder, world.text, statistics, config)
-    if reading == "two_level":
+    if reading != "joint":
         model.encoder.trainable = False
         model.store_items()
     return model

@@ -75,8 +75,9 @@ def test_an_item_without_its_id_is_its_text(world, item_text):
     texts = layer.texts_of(ref)
     off = tf.zeros(len(world.text.item_tokens))
     silent, unknown = layer.read(texts, ref, off), layer.read(texts, tf.constant([0]))
-    for one, other in zip(silent, unknown, strict=True):
-        assert np.array_equal(one, other)
+    for name in silent._fields:
+        if name != "next_level":  # how often an item was met, it may say without its id
+            assert np.array_equal(getattr(silent, name), getattr(unknown, name))
     always = vectors_of(world, item_text=item_text, id_dropout=1.0)
     never_trained = always.read(always.texts_of(ref), ref)
     assert np.array_equal(

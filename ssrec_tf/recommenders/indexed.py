@@ -1,0 +1,184 @@
+"""Readings whose item vectors are stored: many candidates cost one reading of the behaviour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from ssrec_tf.batching import Batch
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender
+from ssrec_tf.recommenders.items import ItemVectors
+from ssrec_tf.recommenders.reading import Items, ItemTexts
+
+_ENCODE_BATCH = 256
+
+
+class Indexed(Recommender):
+    """Reads a behaviour once, for all candidates, and ranks the catalogue by an index.
+
+    A subclass makes `items` and says how a behaviour is read (`read`), how candidates are
+    scored against it (`score`), and what is multiplied with the index (`full_query`).
+    """
+
+    items: ItemVectors
+
+    def read(self, behaviour: Behaviour, history: Items, training: bool = False) -> Any:
+        """Read behaviours: `history` holds [batch, history] items."""
+        raise NotImplementedError
+
+    def score(
+        self, reading: Any, candidates: Items, now: tf.Tensor, training: bool = False
+    ) -> PairScores:
+        """Score candidates [batch, targets] against behaviours read once.
+
+        `now` int64 [batch, targets or 1]: when the candidates are met, in seconds since
+        1970, 0 where that is unknown.
+        """
+        raise NotImplementedError
+
+    def full_query(self, reading: Any) -> tf.Tensor:
+        """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
+        raise NotImplementedError
+
+    def input_embeddings(self) -> list[Any]:
+        """See `Recommender.input_embeddings`: of ids and words, and of the encoder's tokens."""
+        tables = [self.items.id_embedding]
+        if self.config.item_text != "encoder":
+            tables.append(self.items.word_embedding)
+        if self.items.factors is not None:
+            tables += [self.items.factors.of_id, self.items.factors.of_word]
+        return [*tables, *(super().input_embeddings() if self.encoder.trainable else [])]
+
+    # Items
+
+    def encode_text(self, words: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Vectors of texts: int32 [n, item width] to float32 [n, encoder width]."""
+        _, pooled = self.encoder(self.assembler.item(words), training=training)
+        return pooled
+
+    def store_items(self) -> None:
+        """Encode the whole catalogue once, for `items`, and variants of it if texts change."""
+        encode = tf.function(self.encode_text, reduce_retracing=True)
+
+        def vectors(seed: tf.Tensor | None) -> tf.Tensor:
+            refs = tf.range(len(self.text.item_tokens))
+            tokens = self.texts.items(refs, seed)  # [items + 1, item width]
+            parts = [
+                encode(tokens[i : i + _ENCODE_BATCH]) for i in range(0, len(refs), _ENCODE_BATCH)
+            ]
+            return tf.concat(parts, axis=0)  # [items + 1, encoder width]
+
+        self.items.store(vectors(None))
+        regularisation = self.config.regularisation
+        if regularisation.changes_texts and not self.encoder.trainable:
+            seeds = [[self.config.loop.seed, i] for i in range(regularisation.text_variants)]
+            self.items.variants = tf.stack([vectors(tf.constant(s, tf.int64)) for s in seeds])
+
+    def vectors_of(self, items: Items) -> tf.Tensor:
+        """What a full query multiplies, the bias behind: float32 [..., width + 1]."""
+        return tf.concat([items.next_states, items.next_level[..., None]], axis=-1)
+
+    def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
+        """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
+        # While the encoder trains these lag behind; encoding all at every step costs more.
+        return self.vectors_of(self.items.every(keep))
+
+    # Ratings
+
+    def standardized(self, ratings: tf.Tensor) -> tf.Tensor:
+        """Ratings above their mean, in deviations; 0 for NaN: float32, same shape."""
+        zero = tf.where(tf.math.is_nan(ratings), self.statistics.mean, ratings)
+        return (zero - self.statistics.mean) / self.statistics.deviation
+
+    def rating_steps(self, ratings: tf.Tensor, rated: tf.Tensor) -> tf.Tensor:
+        """Row of a rating embedding: 1 is "no rating", the steps follow: int32, same shape."""
+        step = self.assembler.rating_tokens(ratings) - self.text.vocabulary.first_rating_id
+        return tf.where(rated > 0, step + 2, 1)
+
+    # Batches
+
+    def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
+        """See `Recommender.outputs_of`."""
+        keep = self.items.draw_keep(seed) if training else None
+        reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
+        scores = self.score(reading, candidates, batch["target_times"], training=training)
+        return Outputs(scores, self.full_query(reading), self.vectors_of(candidates), keep)
+
+    def query_of(self, batch: Batch) -> tf.Tensor:
+        """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""
+        reading, _ = self._batch_items(batch)
+        return self.full_query(reading)
+
+    def task_losses(
+        self, outputs: Outputs, batch: Batch, *, training: bool
+    ) -> dict[str, tf.Tensor]:
+        """Losses of the heads, and of the next item among all items."""
+        losses = super().task_losses(outputs, batch, training=training)
+        if self.config.next_item_weight > 0:
+            losses["next_item_loss"] = self.next_item_loss(outputs, batch, training=training)
+        return losses
+
+    def next_item_log_shares(self, outputs: Outputs) -> tf.Tensor:
+        """Log probability of each item to be the next: float32 [batch, items + 1]."""
+        logits = tf.matmul(outputs.query, self.index(outputs.keep), transpose_b=True)
+        logits = tf.concat([tf.fill(tf.shape(logits[:, :1]), -1e9), logits[:, 1:]], axis=1)
+        return tf.nn.log_softmax(logits)
+
+    def next_item_loss(
+        self, outputs: Outputs, batch: Batch, *, training: bool = False
+    ) -> tf.Tensor:
+        """Cross-entropy of the targets among all items (full softmax).
+
+        In training the labels may be smoothed.
+        """
+        log_share = self.next_item_log_shares(outputs)
+        targets = batch["target_items"]
+        found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
+        smoothing = self.config.regularisation.label_smoothing
+        if training and smoothing > 0:
+            evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
+            found = (1.0 - smoothing) * found + smoothing * evenly
+        weight = tf.cast(targets != 0, tf.float32)
+        return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+    def _batch_items(
+        self,
+        batch: Batch,
+        keep: tf.Tensor | None = None,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tuple[Any, Items]:
+        """Read a batch's behaviours and look its candidates up; `seed` changes texts."""
+        behaviour = self.behaviour_of(batch, seed)
+        events, targets = behaviour.items, batch["target_items"]  # [batch, history], [.., targets]
+        mentions = self.config.loop.batch_size * (self.config.max_history + self.config.max_targets)
+        if not self.encoder.trainable and len(self.text.item_tokens) < mentions:
+            # A catalogue smaller than what a batch may mention: each item is read once.
+            refs = tf.range(len(self.text.item_tokens))
+            every = self.items.read(self._texts(refs, training, seed), refs, keep, training)
+            history = Items(*(tf.gather(part, events) for part in every))
+            candidates = Items(*(tf.gather(part, targets) for part in every))
+        else:
+            refs = tf.concat([events, targets], axis=1)
+            both = self.items.read(self._texts(refs, training, seed), refs, keep, training)
+            cut = tf.shape(events)[1]
+            history = Items(*(part[:, :cut] for part in both))
+            candidates = Items(*(part[:, cut:] for part in both))
+        return self.read(behaviour, history, training=training), candidates
+
+    def _texts(self, refs: tf.Tensor, training: bool, seed: tf.Tensor | None) -> ItemTexts:
+        """Texts of a batch's items: int32 [...], changed by `seed` if there is one.
+
+        Vectors are the stored ones, unless the encoder is being trained: then each
+        distinct item is encoded once, however often it is mentioned.
+        """
+        texts = self.items.texts_of(refs)
+        if seed is not None and self.config.regularisation.changes_texts:
+            seed = tf.random.experimental.stateless_fold_in(seed, 2)
+            texts = ItemTexts(self.items.variant_of(refs, seed), self.texts.items(refs, seed))
+        if not self.encoder.trainable:
+            return texts
+        distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [distinct], [batch * n]
+        encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
+        return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
