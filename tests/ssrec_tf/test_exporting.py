@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,13 +26,21 @@ CONFIG = TrainConfig(
 )
 
 
+RANK = {
+    "user": [""],
+    "history": [["i00"]],
+    "history_ratings": [[1.0]],
+    "history_times": [[0]],
+    "now": [0],
+    "candidates": [["i01"]],
+}
+
+
 class Exported:
     """A trained model and its SavedModel."""
 
-    def __init__(self, world, folder, reading):
-        from dataclasses import replace
-
-        config = replace(CONFIG, reading=reading)
+    def __init__(self, world, folder, reading, **changes):
+        config = replace(CONFIG, reading=reading, **changes)
         encoder = learning.create_encoder(EncoderConfig(), world.text, seed=1)
         statistics = LabelStatistics.of(world.tables, world.split.train)
         self.world = world
@@ -106,6 +115,8 @@ def test_rank_takes_ids_and_texts_alike(exported):
             user=tf.constant([""]),
             history=tf.constant([history]),
             history_ratings=tf.constant([[5.0, 1.0, 0.0]]),
+            history_times=tf.constant([[7, 9, 0]], tf.int64),
+            now=tf.constant([11], tf.int64),
             candidates=tf.constant([candidates]),
         )
 
@@ -143,20 +154,16 @@ def test_recommend_leaves_out_what_was_seen(exported):
     [
         ("serving_default", {"behaviour": ["a"], "item": ["b", "c"]}, "behaviour and item must"),
         ("recommend", {"behaviour": ["a"], "k": 0}, "k must be at least 1"),
-        (
-            "rank",
-            {
-                "user": [""],
-                "history": [["i00"]],
-                "history_ratings": [[1.0, 2.0]],
-                "candidates": [["i01"]],
-            },
-            "history and history_ratings must",
-        ),
+        ("rank", {"history_ratings": [[1.0, 2.0]]}, "history and history_ratings must"),
+        ("rank", {"history_times": [[1, 2]]}, "history and history_times must"),
+        ("rank", {"now": [1, 2]}, "user and now must"),
     ],
 )
 def test_inputs_that_do_not_belong_together_are_refused(exported, signature, inputs, message):
-    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    if signature == "rank":
+        inputs = {**RANK, **inputs}
+    times = dict.fromkeys(("history_times", "now"), tf.int64)
+    tensors = {name: tf.constant(value, times.get(name)) for name, value in inputs.items()}
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         exported.serve[signature](**tensors)
 
