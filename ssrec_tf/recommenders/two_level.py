@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
+from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.base import Behaviour, PairScores, Recommender, dense, normal
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.reading import (
@@ -36,8 +37,17 @@ class TwoLevel(Recommender):
     """See the module's docstring."""
 
     def build_layers(self) -> None:
-        """Make all layers and weights, so that a checkpoint can be read before a step."""
+        """Make all layers and weights, so that a checkpoint can be read before a step.
+
+        Raises:
+            ConfigError: a factorization is asked for and the data have no ratings.
+        """
         width, config = self.config.width, self.config
+        if config.pair_head != "neural" and not self.statistics.has_rating:
+            raise ConfigError(
+                f"train.pair_head is {config.pair_head!r} but the data have no ratings: "
+                "give 'neural', or a rating column"
+            )
         labelled = self.statistics.has_rating or self.statistics.has_click
         self.items = ItemVectors(self.encoder.width, self.text, config, labelled=labelled)
         ratings = len(self.text.vocabulary.ratings) + 2  # padding row, no rating, the steps
