@@ -34,8 +34,8 @@ _LEVEL_PRECISION, _USER_PRECISION = 0.3, 0.3
 # A co-occurrence vector is dense: each of its entries speaks for every item at once.
 _BEHAVIOUR_PRECISION = 10.0
 _BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
-# Paces at which a bias drifts, in days: within a sitting, from day to day, over a season.
-_PACES = (0.02, 1.0, 30.0)
+# Paces at which a bias drifts, in days: minutes, a sitting, from day to day, over a season.
+_PACES = (0.003, 0.02, 1.0, 30.0)
 _DAY = 86_400.0
 
 
