@@ -146,7 +146,7 @@ def fit(
         if model.items.factors is not None:
             width = config.factors.behaviour_width
             vectors = vectors_of_train(examples, len(model.text.item_tokens), width)
-            model.items.factors.store(vectors)
+            model.items.store_behaviour(vectors)
     state = _fit(model, examples, config.loop, past_only, workdir, "train heads")
     if isinstance(model, TwoLevel):
         item_projector(model, workdir / "tensorboard")
