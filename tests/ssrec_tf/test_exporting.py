@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import learning
-from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
+from ssrec_tf.config import EncoderConfig, FactorConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.errors import ExportError
 from ssrec_tf.exporting import check_ops, check_scores, export, with_odd_pairs
 from ssrec_tf.retrieval_index import brute_force, top_unseen
@@ -66,6 +66,34 @@ def exported(world, tmp_path_factory):
 @pytest.fixture(scope="module")
 def joint(world, tmp_path_factory):
     return Exported(world, tmp_path_factory.mktemp("joint"), "joint")
+
+
+@pytest.fixture(scope="module", params=["factorization", "both"])
+def factorized(world, tmp_path_factory, request):
+    sizes = FactorConfig(width=4, precision=3.0, behaviour_width=4, text_width=2)
+    loop = replace(CONFIG.loop, steps=20, evaluate_every=20)
+    changes = {"pair_head": request.param, "factors": sizes, "loop": loop}
+    return Exported(world, tmp_path_factory.mktemp("factors"), "two_level", **changes)
+
+
+@pytest.mark.slow
+def test_moments_are_served_as_keras_reads_them(factorized):
+    behaviours, items, expected = factorized.rows()
+    worst = check_scores(factorized.folder, behaviours, items, expected)
+    assert max(worst.values()) < 1e-5
+    event = " at 881250949: film number 0. comedy"
+
+    def rating(behaviour):
+        out = factorized.serve["serving_default"](
+            behaviour=tf.constant([behaviour]), item=tf.constant(["film number 2. comedy"])
+        )
+        return float(out["rating"][0])
+
+    still, soon = rating(f"rated 1{event}"), rating(f"now: 881251000\nrated 1{event}")
+    late = rating(f"now: 900000000\nrated 1{event}")
+    assert still == pytest.approx(rating("rated 1: film number 0. comedy"), abs=1e-5)
+    assert soon < late - 0.01  # a bad mood passes
+    assert late == pytest.approx(still, abs=0.1 * (still - soon))
 
 
 @pytest.mark.parametrize("name", ["exported", "joint"])
