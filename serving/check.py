@@ -22,7 +22,10 @@ from serving.version_folders import list_versions
 
 TOLERANCE = 1e-5
 START_SECONDS = 120.0
-_BEHAVIOUR = "user: 24, M\nrated 5: an old favourite\nseen: something nobody knows"
+_BEHAVIOUR = (
+    "user: 24, M\nnow: 881252000\nrated 5 at 881250949: an old favourite\n"
+    "seen: something nobody knows"
+)
 REQUESTS: dict[str, dict[str, Any]] = {
     "serving_default": {
         "behaviour": [_BEHAVIOUR, "", "rated 1: \U0001f3ac 电影"],
@@ -32,12 +35,20 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "user": ["24, M"],
         "history": [["an old favourite", ""]],
         "history_ratings": [[5.0, 0.0]],
+        "history_times": [[881250949, 0]],
+        "now": [881252000],
         "candidates": [["first", "second", ""]],
     },
     "embed": {"text": ["a text", ""]},
     "recommend": {"behaviour": [_BEHAVIOUR, ""], "k": 3},
 }
 """A valid request for each signature of the contract."""
+_NUMBERS = {
+    "k": np.int32,
+    "history_ratings": np.float32,
+    "history_times": np.int64,
+    "now": np.int64,
+}
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -115,10 +126,8 @@ def _present(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _array(key: str, value: Any) -> np.ndarray:
-    if key == "k":
-        return np.array(value, np.int32)
-    if key == "history_ratings":
-        return np.array(value, np.float32)
+    if key in _NUMBERS:
+        return np.array(value, _NUMBERS[key])
     encoded = np.vectorize(lambda text: text.encode(), otypes=[object])
     return np.asarray(encoded(np.array(value, dtype=object)))
 

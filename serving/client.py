@@ -122,7 +122,8 @@ class Client:
     """The model's signatures as calls.
 
     A behaviour is lines: `user: TEXT`, then `rated 5: ITEM TEXT` or `seen: ITEM TEXT`,
-    oldest first.
+    oldest first. Moments, in seconds since 1970, may be told: `rated 5 at 881250949: ITEM
+    TEXT`, `seen at 881250949: ITEM TEXT`, and `now: 881252000`.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -140,18 +141,24 @@ class Client:
         history: Sequence[str],
         candidates: Sequence[str],
         history_ratings: Sequence[float] | None = None,
+        history_times: Sequence[int] | None = None,
+        now: int | None = None,
     ) -> Arrays:
-        """Rank candidates, ids or texts: `ranking` int [n], `rating`, `click_probability`."""
-        ratings = [0.0] * len(history) if history_ratings is None else list(history_ratings)
-        if len(ratings) != len(history):
-            raise InvalidArgument(
-                f"history_ratings has {len(ratings)} values but history {len(history)}; "
-                "give one a past item, 0 for none"
-            )
+        """Rank candidates, ids or texts: `ranking` int [n], `rating`, `click_probability`.
+
+        Times are in seconds since 1970, 0 where unknown.
+
+        Raises:
+            InvalidArgument: ratings or times are not one a past item.
+        """
+        ratings = _one_each("history_ratings", history_ratings, history)
+        times = _one_each("history_times", history_times, history)
         inputs = {
             "user": _strings([user]),
             "history": _strings(list(history) or [""])[None, :],  # [1, events]
-            "history_ratings": np.array([ratings or [0.0]], np.float32),
+            "history_ratings": np.array([ratings], np.float32),
+            "history_times": np.array([times], np.int64),
+            "now": np.array([now or 0], np.int64),
             "candidates": _strings(candidates)[None, :],  # [1, candidates]
         }
         return {name: value[0] for name, value in self._transport.predict("rank", inputs).items()}
@@ -173,6 +180,17 @@ class Client:
     def close(self) -> None:
         """Close the transport."""
         self._transport.close()
+
+
+def _one_each(name: str, values: Sequence[float] | None, history: Sequence[str]) -> list[float]:
+    """One number a past item, 0 where none is given; `[0]` beside an empty history."""
+    numbers: list[float] = [0] * len(history) if values is None else list(values)
+    if len(numbers) != len(history):
+        raise InvalidArgument(
+            f"{name} has {len(numbers)} values but history {len(history)}; "
+            "give one a past item, 0 for none"
+        )
+    return numbers or [0]
 
 
 def _strings(values: Sequence[str]) -> np.ndarray:

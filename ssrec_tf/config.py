@@ -151,12 +151,15 @@ class FactorConfig:
 
     `precision`: of its weights' prior, in precisions of one rating's noise.
     `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
+    `text_width`: how many leading directions of the encoder's vectors a user's taste may
+    follow; 0 for none.
     `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
     """
 
     width: int = 16
     precision: float = 300.0
     behaviour_width: int = 32
+    text_width: int = 0
     waves: int = 6
 
 
@@ -323,7 +326,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),
         (0, inf),
     ),
-    **dict.fromkeys(("precision", "behaviour_width", "waves"), (0, inf)),
+    **dict.fromkeys(("precision", "behaviour_width", "text_width", "waves"), (0, inf)),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     **{"temperature": (0.001, inf), "members": (2, inf), "drawn_items": (0, inf)},

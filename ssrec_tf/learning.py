@@ -160,7 +160,7 @@ def fit(
         if model.items.factors is not None:
             width = config.factors.behaviour_width
             vectors = vectors_of_train(examples, len(model.text.item_tokens), width)
-            model.items.factors.store(vectors)
+            model.items.store_behaviour(vectors)
     state = _fit(model, trainable, examples, config.loop, past_only, workdir, "train heads")
     if isinstance(model, Indexed):
         item_projector(model, workdir / "tensorboard")

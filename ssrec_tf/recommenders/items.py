@@ -56,7 +56,7 @@ class ItemVectors(keras.layers.Layer):
         self._add_texts(len(text.item_tokens), encoder_width)
         self.factors = None
         if factorized:
-            self.factors = Factors(text, self._common_words(), config.factors)
+            self.factors = Factors(text, encoder_width, self._common_words(), config.factors)
 
     def _add_ids(self, count: int) -> None:
         width = self.config.width
@@ -122,6 +122,20 @@ class ItemVectors(keras.layers.Layer):
             self.text_mean.assign(seen.mean(axis=0))
             self.text_deviation.assign(np.maximum(seen.std(axis=0), 1e-3))
 
+    def store_behaviour(self, vectors: np.ndarray) -> None:
+        """Keep the co-occurrence vectors, once the texts' are stored.
+
+        Args:
+            vectors: float32 [items + 1, width of `train.factors`].
+        """
+        if self.factors is not None:
+            known = np.flatnonzero(self.text.known_items)
+            directions = self._directions(tf.gather(self.stored, known))  # [train items, width]
+            self.factors.store(vectors, directions.numpy())
+
+    def _directions(self, vectors: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize((vectors - self.text_mean) / self.text_deviation, axis=-1)
+
     def texts_of(self, refs: tf.Tensor) -> ItemTexts:
         """Stored texts of items: int32 [...] references."""
         stored = tf.convert_to_tensor(self.stored)
@@ -166,7 +180,7 @@ class ItemVectors(keras.layers.Layer):
         # What comes next is learnt beside the ratings, not at their expense.
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
-        directions = tf.math.l2_normalize(vectors, axis=-1)
+        directions = self._directions(texts.vectors)
         # An item that training never saw counts as the rarest, and is found by its text.
         next_level = tf.where(
             tf.gather(self._known, refs) > 0, tf.gather(self.next_bias, refs), self._rarest
@@ -174,7 +188,7 @@ class ItemVectors(keras.layers.Layer):
         next_states = self.next_item(shared) + next_ids
         factors = tf.zeros_like(directions[..., :0])
         if self.factors is not None:
-            factors = self.factors.read(refs, texts.words, speaks)
+            factors = self.factors.read(refs, texts.words, directions, speaks)
         return Items(states, level, next_states, next_level, directions, factors)
 
     def _read_texts(

@@ -21,7 +21,7 @@ class TaskWeights(keras.layers.Layer):
     L / v + log(v) / 2. A task at its optimum then weighs the less the more of its loss is
     noise, whatever its scale.
 
-    A prior of the ratings' factors, where there is one, is counted as the ratings are.
+    The prior of the ratings' factors, where there are any, is counted with their loss.
 
     Args:
         config: `rating_weight`, `click_weight`, `next_item_weight` and `task_weights`.
@@ -40,7 +40,6 @@ class TaskWeights(keras.layers.Layer):
             "next_item_loss": config.next_item_weight,
         }
         self.fixed = {name: weight for name, weight in weights.items() if weight > 0}
-        self._prior_weight = config.rating_weight
         self.learnt = config.task_weights == "uncertainty"
         if self.learnt:
             # A scale, for the optimizer: decay would pull every variance to 1.
@@ -51,17 +50,15 @@ class TaskWeights(keras.layers.Layer):
 
     def call(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Sum scalars by name, float32 []; a task that is not among `losses` is left out."""
-        total, prior_weight = tf.constant(0.0), self._prior_weight
+        total = tf.constant(0.0)
         for place, (name, weight) in enumerate(self.fixed.items()):
             if name not in losses:
                 continue
+            loss = losses[name] + (losses.get(_PRIOR, 0.0) if name == _REGRESSION else 0.0)
             if self.learnt:
                 log_variance = tf.convert_to_tensor(self.log_variances)[place]
-                weight = (0.5 if name == _REGRESSION else 1.0) * tf.exp(-log_variance)
-                total += weight * losses[name] + 0.5 * log_variance
+                half = 0.5 if name == _REGRESSION else 1.0
+                total += half * tf.exp(-log_variance) * loss + 0.5 * log_variance
             else:
-                total += weight * losses[name]
-            prior_weight = weight if name == _REGRESSION else prior_weight
-        if _PRIOR in losses:
-            total += prior_weight * losses[_PRIOR]
+                total += weight * loss
         return total

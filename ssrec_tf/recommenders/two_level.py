@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
+from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, dense, normal
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
@@ -34,8 +35,17 @@ class TwoLevel(Indexed):
     """See the module's docstring."""
 
     def build_layers(self) -> None:
-        """Make all layers and weights, so that a checkpoint can be read before a step."""
+        """Make all layers and weights, so that a checkpoint can be read before a step.
+
+        Raises:
+            ConfigError: a factorization is asked for and the data have no ratings.
+        """
         width, config = self.config.width, self.config
+        if config.pair_head != "neural" and not self.statistics.has_rating:
+            raise ConfigError(
+                f"train.pair_head is {config.pair_head!r} but the data have no ratings: "
+                "give 'neural', or a rating column"
+            )
         labelled = self.statistics.has_rating or self.statistics.has_click
         self.items = ItemVectors(
             self.encoder.width,

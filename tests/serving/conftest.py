@@ -50,6 +50,11 @@ def toy_model(tmp_path_factory) -> Path:
 
 STRINGS = tf.TensorSpec([None], tf.string)
 STRING_ROWS = tf.TensorSpec([None, None], tf.string)
+TIME_ROWS = tf.TensorSpec([None, None], tf.int64)
+RANK = [
+    *(STRINGS, STRING_ROWS, tf.TensorSpec([None, None]), TIME_ROWS),
+    *(tf.TensorSpec([None], tf.int64), STRING_ROWS),
+]
 
 
 class Ranker(tf.Module):
@@ -70,9 +75,11 @@ class Ranker(tf.Module):
         rating = self.rate(item) + tf.cast(tf.strings.length(behaviour), tf.float32)
         return {"rating": rating, "click_probability": rating / 8.0}
 
-    @tf.function(input_signature=[STRINGS, STRING_ROWS, tf.TensorSpec([None, None]), STRING_ROWS])
-    def rank(self, user, history, history_ratings, candidates):
+    @tf.function(input_signature=RANK)
+    def rank(self, user, history, history_ratings, history_times, now, candidates):
         known = tf.reduce_sum(history_ratings, axis=1) + 0.0 * self.rate(history[:, 0])
+        hours = (now - tf.reduce_max(history_times, axis=1)) // 3600  # exact in int64 only
+        known += tf.cast(hours, tf.float32)
         rating = self.rate(candidates) + known[:, None]
         rating += 0.0 * tf.cast(tf.strings.length(user), tf.float32)[:, None]
         ranking = tf.argsort(rating, direction="DESCENDING", stable=True)

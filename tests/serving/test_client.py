@@ -52,6 +52,16 @@ def test_rank_without_ratings_or_history(client):
     assert client.rank("", ["Heat"], ["Heat"])["rating"].tolist() == [4.25]
 
 
+def test_rank_tells_moments_to_the_second(client):
+    # By hand: 4.25, and a point for each whole hour since the newest event; a float32 of
+    # seconds since 1970 is only right to a minute.
+    newest = 881_250_949
+    for now, hours in ((newest + 7199, 1), (newest + 7200, 2)):
+        answer = client.rank("", ["x", "y"], ["Heat"], None, [newest - 5, newest], now)
+        assert answer["rating"].tolist() == [4.25 + hours]
+    assert client.rank("", [], ["Heat"], now=7200)["rating"].tolist() == [6.25]
+
+
 def test_embed(client):
     np.testing.assert_array_equal(client.embed(["Heat", "电影"]), [[4.0, 4.25], [3.0, 3.25]])
 
@@ -67,6 +77,8 @@ def test_lengths_that_differ(client):
         client.rank("", ["Heat"], ["Heat"], [1.0, 2.0])
     with pytest.raises(InvalidArgument, match="history_ratings has 0 values but history 1"):
         client.rank("", ["Heat"], ["Heat"], [])
+    with pytest.raises(InvalidArgument, match="history_times has 2 values but history 1"):
+        client.rank("", ["Heat"], ["Heat"], history_times=[1, 2])
 
 
 def test_ratings_may_be_an_array(client):

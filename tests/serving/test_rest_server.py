@@ -87,6 +87,8 @@ def test_matrices_and_versions(predict):
         "user": ["u"],
         "history": [["Heat", ""]],
         "history_ratings": [[2, 0.5]],
+        "history_times": [[0, 0]],
+        "now": [0],
         "candidates": [["x", "Toy Story", "Heat"]],
     }
     body = {"signature_name": "rank", "inputs": inputs}
@@ -125,6 +127,8 @@ def test_a_float_is_written_in_its_own_shortest_form(predict):
         "user": ["u"],
         "history": [[""]],
         "history_ratings": [[0.1]],
+        "history_times": [[0]],
+        "now": [0],
         "candidates": [["x"]],
     }
     status, body = predict({"signature_name": "rank", "inputs": inputs})
@@ -136,6 +140,8 @@ def test_nan_goes_in_and_out(predict):
         "user": ["u"],
         "history": [[""]],
         "history_ratings": [[math.nan]],
+        "history_times": [[0]],
+        "now": [0],
         "candidates": [["x"]],
     }
     status, body = predict({"signature_name": "rank", "inputs": inputs})
@@ -227,6 +233,8 @@ def test_a_float_is_rounded(predict, given, got):
         "user": ["u"],
         "history": [[""]],
         "history_ratings": [[given]],
+        "history_times": [[0]],
+        "now": [0],
         "candidates": [["x"]],
     }
     status, answer = predict({"signature_name": "rank", "inputs": inputs})
@@ -239,6 +247,8 @@ def test_a_number_beyond_every_float_is_refused(predict):
         "user": ["u"],
         "history": [[""]],
         "history_ratings": [[10**400]],
+        "history_times": [[0]],
+        "now": [0],
         "candidates": [["x"]],
     }
     status, answer = predict({"signature_name": "rank", "inputs": inputs})

@@ -55,8 +55,8 @@ def planted_tables(users=40, items=30, events=16, seed=0, ratings=True, taste=Tr
 class World:
     """Tables, split, token table and examples of one planted log."""
 
-    def __init__(self, folder, kind="random", **options):
-        self.tables = planted_tables(**options)
+    def __init__(self, folder, kind="random", tables=None, **options):
+        self.tables = planted_tables(**options) if tables is None else tables
         self.split = make_split(self.tables, SplitConfig(kind=kind, seed=1))
         self.text = TextTable.build(self.tables, self.split, TEMPLATE)
         self.examples = folder / "examples"

@@ -56,6 +56,25 @@ def test_targets_and_history_part_a_log(world):
             assert share <= 0.5
 
 
+def test_every_event_keeps_its_moment(world):
+    log = world.tables.interactions
+    times = {(u, i): t for u, i, t in zip(log["user"], log["item"], log["time"], strict=True)}
+    items, users = world.tables.items.index, world.tables.users.index
+    sizes = BatchConfig(8, 3, 8, past_only=False)
+    batches = [batch for _, batch in take(world, 3)]
+    batches += [
+        {name: value.numpy() for name, value in batch.items()}
+        for batch in evaluation_batches(world.examples, "valid", sizes)
+    ]
+    for batch in batches:
+        for kind in ("history", "target"):
+            refs, found = batch[f"{kind}_items"], batch[f"{kind}_times"]
+            assert found.dtype == np.int64
+            for user, row, moments in zip(batch["user"], refs, found, strict=True):
+                own = [times[users[user - 1], items[i - 1]] if i else 0 for i in row]
+                assert moments.tolist() == own
+
+
 def test_past_only_targets_come_after_their_history(past_world):
     config = BatchConfig(4, 20, 8, past_only=True)
     log = past_world.tables.interactions
@@ -106,6 +125,8 @@ def test_histories_are_padded_to_few_lengths(world, monkeypatch):
             assert width == min(size for size in allowed if size >= longest)
             assert batch["history_ratings"].shape == batch["history_items"].shape
             assert np.isnan(batch["history_ratings"][:, longest:]).all()
+            assert batch["history_times"].shape == batch["history_items"].shape
+            assert not batch["history_times"][:, longest:].any()
             widths.add(width)
         assert widths <= allowed
 

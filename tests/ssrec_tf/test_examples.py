@@ -30,28 +30,28 @@ def test_every_row_once_with_its_own_values(world):
     log = world.tables.interactions
     items, users = world.tables.items.index, world.tables.users.index
     for record in records(world.examples, "test"):
-        for row, item, rating, click in zip(
-            record["target_rows"],
-            record["target_items"],
-            record["target_ratings"],
-            record["target_clicks"],
-            strict=True,
-        ):
+        names = ("rows", "items", "ratings", "clicks", "times")
+        targets = zip(*(record[f"target_{name}"] for name in names), strict=True)
+        for row, item, rating, click, time in targets:
             expected = log.loc[row]
             assert items[item - 1] == expected["item"]
             assert users[record["user"][0] - 1] == expected["user"]
-            assert (rating, click) == (expected["rating"], expected["click"])
+            found = (rating, click, time)
+            assert found == (expected["rating"], expected["click"], expected["time"])
 
 
 def test_histories_are_train_rows_in_time_order(world):
     log = world.tables.interactions.loc[world.split.train]
     order = log.sort_values(["user", "time"])
     expected = order.groupby("user")["item"].agg(list)
+    times = order.groupby("user")["time"].agg(list)
     items, users = world.tables.items.index, world.tables.users.index
     for part in ("train", "valid"):
         for record in records(world.examples, part):
             history = [items[item - 1] for item in record["history_items"]]
-            assert history == expected[users[record["user"][0] - 1]]
+            user = users[record["user"][0] - 1]
+            assert history == expected[user]
+            assert record["history_times"] == times[user]
 
 
 def test_streaming_records_read_all_that_was_before_of_any_part(streaming_world):
@@ -123,3 +123,5 @@ def test_a_log_without_times_or_labels(tmp_path):
     assert np.isnan(record["target_ratings"]).all()
     assert np.isnan(record["target_clicks"]).all()
     assert pd.Series(record["history_items"]).gt(0).all()
+    assert record["history_times"] == [0] * len(record["history_items"])
+    assert record["target_times"] == [0]

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import learning
-from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
+from ssrec_tf.config import EncoderConfig, FactorConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.errors import ExportError
 from ssrec_tf.exporting import check_ops, check_scores, export, with_odd_pairs
 from ssrec_tf.retrieval_index import brute_force, top_unseen
@@ -24,6 +24,16 @@ CONFIG = TrainConfig(
     width=32,
     joint_length=96,
 )
+
+
+RANK = {
+    "user": [""],
+    "history": [["i00"]],
+    "history_ratings": [[1.0]],
+    "history_times": [[0]],
+    "now": [0],
+    "candidates": [["i01"]],
+}
 
 
 class Exported:
@@ -61,6 +71,34 @@ def joint(world, tmp_path_factory):
 @pytest.fixture(scope="module")
 def retrieval(world, tmp_path_factory):
     return Exported(world, tmp_path_factory.mktemp("retrieval"), "retrieval")
+
+
+@pytest.fixture(scope="module", params=["factorization", "both"])
+def factorized(world, tmp_path_factory, request):
+    sizes = FactorConfig(width=4, precision=3.0, behaviour_width=4, text_width=2)
+    loop = replace(CONFIG.loop, steps=20, evaluate_every=20)
+    changes = {"pair_head": request.param, "factors": sizes, "loop": loop}
+    return Exported(world, tmp_path_factory.mktemp("factors"), "two_level", **changes)
+
+
+@pytest.mark.slow
+def test_moments_are_served_as_keras_reads_them(factorized):
+    behaviours, items, expected = factorized.rows()
+    worst = check_scores(factorized.folder, behaviours, items, expected)
+    assert max(worst.values()) < 1e-5
+    event = " at 881250949: film number 0. comedy"
+
+    def rating(behaviour):
+        out = factorized.serve["serving_default"](
+            behaviour=tf.constant([behaviour]), item=tf.constant(["film number 2. comedy"])
+        )
+        return float(out["rating"][0])
+
+    still, soon = rating(f"rated 1{event}"), rating(f"now: 881251000\nrated 1{event}")
+    late = rating(f"now: 900000000\nrated 1{event}")
+    assert still == pytest.approx(rating("rated 1: film number 0. comedy"), abs=1e-5)
+    assert soon < late - 0.01  # a bad mood passes
+    assert late == pytest.approx(still, abs=0.1 * (still - soon))
 
 
 @pytest.mark.parametrize("name", ["exported", "joint", "retrieval"])
@@ -128,6 +166,8 @@ def test_rank_takes_ids_and_texts_alike(exported):
             user=tf.constant([""]),
             history=tf.constant([history]),
             history_ratings=tf.constant([[5.0, 1.0, 0.0]]),
+            history_times=tf.constant([[7, 9, 0]], tf.int64),
+            now=tf.constant([11], tf.int64),
             candidates=tf.constant([candidates]),
         )
 
@@ -165,20 +205,16 @@ def test_recommend_leaves_out_what_was_seen(exported):
     [
         ("serving_default", {"behaviour": ["a"], "item": ["b", "c"]}, "behaviour and item must"),
         ("recommend", {"behaviour": ["a"], "k": 0}, "k must be at least 1"),
-        (
-            "rank",
-            {
-                "user": [""],
-                "history": [["i00"]],
-                "history_ratings": [[1.0, 2.0]],
-                "candidates": [["i01"]],
-            },
-            "history and history_ratings must",
-        ),
+        ("rank", {"history_ratings": [[1.0, 2.0]]}, "history and history_ratings must"),
+        ("rank", {"history_times": [[1, 2]]}, "history and history_times must"),
+        ("rank", {"now": [1, 2]}, "user and now must"),
     ],
 )
 def test_inputs_that_do_not_belong_together_are_refused(exported, signature, inputs, message):
-    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    if signature == "rank":
+        inputs = {**RANK, **inputs}
+    times = dict.fromkeys(("history_times", "now"), tf.int64)
+    tensors = {name: tf.constant(value, times.get(name)) for name, value in inputs.items()}
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         exported.serve[signature](**tensors)
 

@@ -199,6 +199,70 @@ def test_what_is_rendered_is_parsed_back():
     assert count == [4]
 
 
+def test_moments_are_parsed_back():
+    events = [
+        render_event("Toy Story (1995)", 4.5, 881250949),
+        render_event("seen at 12: the film", None, 32503679999),  # the last second of 2999
+        render_event("Heat", 1.0),
+        render_event("Emma", float("nan"), 0),
+    ]
+    text = render_behaviour("24, M", events, 881252000)
+    assert text == (
+        "user: 24, M\nnow: 881252000\nrated 4.5 at 881250949: Toy Story (1995)\n"
+        "seen at 32503679999: seen at 12: the film\nrated 1: Heat\nseen: Emma"
+    )
+    for line_end in ("\n", "\r\n", "\r"):
+        out = parse_behaviour(tf.constant([text.replace("\n", line_end)]), max_history=5)
+        names = [x.decode() for x in out.items.numpy()[0]]
+        assert names == ["Toy Story (1995)", "seen at 12: the film", "Heat", "Emma", ""]
+        assert out.times.numpy().tolist() == [[881250949, 32503679999, 0, 0, 0]]
+        assert out.now.numpy().tolist() == [881252000]
+        assert out.user.numpy().tolist() == [b"24, M"]
+        wanted = [[4.5, np.nan, 1.0, np.nan, np.nan]]
+        assert np.array_equal(out.ratings.numpy(), wanted, equal_nan=True)
+        assert out.count.numpy().tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    ("line", "item", "rating", "time"),
+    [
+        ("rated 5 at 7: x", "x", 5.0, 7),
+        ("  rated   5\tat 7:   x ", "x", 5.0, 7),
+        ("seen at 0: x", "x", np.nan, 0),
+        ("rated 5 at 7: rated 4 at 8: x", "rated 4 at 8: x", 5.0, 7),
+        ("rated 5 at 7: now: 8", "now: 8", 5.0, 7),
+        # What is no moment makes the whole line an item.
+        ("rated 5 at x: y", "rated 5 at x: y", np.nan, 0),
+        ("rated 5 at : y", "rated 5 at : y", np.nan, 0),
+        ("rated 5 at -7: y", "rated 5 at -7: y", np.nan, 0),
+        ("rated 5 at 7.5: y", "rated 5 at 7.5: y", np.nan, 0),
+        ("seen at 1234567890123: y", "seen at 1234567890123: y", np.nan, 0),
+        ("seen at 123456789012: y", "y", np.nan, 123456789012),
+        ("now: soon", "now: soon", np.nan, 0),
+        ("now: 1234567890123", "now: 1234567890123", np.nan, 0),
+    ],
+)
+def test_odd_moments(line, item, rating, time):
+    out = parse_behaviour(tf.constant([line]), max_history=1)
+    assert out.items.numpy()[0, 0].decode() == item
+    assert np.array_equal(out.ratings.numpy(), [[rating]], equal_nan=True)
+    assert out.times.numpy().tolist() == [[time]]
+    assert out.now.numpy().tolist() == [0]
+
+
+def test_the_first_now_counts_and_none_is_zero():
+    texts = ["now: 5\na\nnow: 6", "a\r\nnow: 7\r\n", "now:\nnow: 8\na", "a", ""]
+    out = parse_behaviour(tf.constant(texts), max_history=2)
+    assert out.now.numpy().tolist() == [5, 7, 0, 0, 0]
+    assert out.items.numpy().tolist() == [[b"a", b""]] * 4 + [[b"", b""]]
+
+
+def test_an_event_without_an_item_has_no_moment_either():
+    out = parse_behaviour(tf.constant(["rated 5 at 7:\nseen at 8: \nseen at 9: x"]), max_history=2)
+    assert out.items.numpy().tolist() == [[b"x", b""]]
+    assert out.times.numpy().tolist() == [[9, 0]]
+
+
 def test_the_newest_are_kept_and_the_rest_padded():
     user, items, ratings, count = parsed(["a\nb\nrated 2: c", "", "user: x"], max_history=2)
     assert user == ["", "", "x"]

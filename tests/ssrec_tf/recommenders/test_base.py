@@ -1,5 +1,6 @@
 """Both readings: losses by hand, candidates that do not see each other, a planted taste."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_candidate_scores_alone_as_in_company(world, reading):
 def test_padding_of_the_history_changes_nothing(world):
     model, batch = build(world), dict(batch_of(world))
     before = model.scores_of(batch).rating.numpy()
-    wide = {"history_items": 0, "history_ratings": np.nan}
+    wide = {"history_items": 0, "history_ratings": np.nan, "history_times": 0}
     for name, value in wide.items():
         batch[name] = tf.pad(batch[name], [[0, 0], [0, 5]], constant_values=value)
     assert np.abs(model.scores_of(batch).rating.numpy() - before).max() < 1e-5
@@ -174,7 +175,11 @@ def test_pairs_are_rendered_from_train_rows_only(world):
     for text, item, row in zip(behaviours, items, rows, strict=True):
         train = log.loc[world.split.train]
         own = train[train["user"] == log.loc[row, "user"]]
-        assert len(text.splitlines()) == len(own)
+        lines = text.splitlines()
+        assert lines[0] == f"now: {log.loc[row, 'time']}"
+        assert len(lines) == 1 + len(own)
+        told = [int(found) for found in re.findall(r" at (\d+): ", text)]
+        assert told == [time for time in sorted(own["time"]) if time > 0]
         assert item not in text
 
 
@@ -195,12 +200,16 @@ def test_streaming_rows_are_scored_and_rendered_from_all_that_was_before(streami
             "user": tf.constant([1 + world.tables.users.index.get_loc(log.loc[row, "user"])]),
             "history_items": tf.constant([[refs[item] for item in before["item"]]], tf.int32),
             "history_ratings": tf.constant([before["rating"].tolist()], tf.float32),
+            "history_times": tf.constant([before["time"].tolist()], tf.int64),
             "target_items": tf.constant([[refs[log.loc[row, "item"]]]]),
+            "target_times": tf.constant([[log.loc[row, "time"]]], tf.int64),
         }
         scores = model.scores_of(batch)
         assert rating[place] == pytest.approx(model.clip(scores.rating)[0, 0].numpy(), abs=1e-5)
         assert click[place] == pytest.approx(tf.sigmoid(scores.click_logit)[0, 0].numpy(), abs=1e-5)
-        assert len(behaviours[place].splitlines()) == len(before)
+        lines = behaviours[place].splitlines()
+        events = [line for line in lines if not line.startswith("now: ")]
+        assert len(events) == len(before)
 
 
 def test_a_streaming_ranking_is_of_the_moment_the_part_began(streaming_world):
@@ -221,6 +230,7 @@ def test_a_streaming_ranking_is_of_the_moment_the_part_began(streaming_world):
             "user": tf.constant([1 + world.tables.users.index.get_loc(user)]),
             "history_items": tf.constant([[refs[item] for item in before["item"]]], tf.int32),
             "history_ratings": tf.constant([before["rating"].tolist()], tf.float32),
+            "history_times": tf.constant([before["time"].tolist()], tf.int64),
             "target_items": tf.constant([[0]]),
         }
         wanted = model.query_of(batch).numpy()[0] @ index.T

@@ -24,8 +24,10 @@ def reading(seed=0):
         "bias": rng.normal(size=BATCH),
         "facts": rng.normal(size=(BATCH, 3)),
         "query": rng.normal(size=(BATCH, WIDTH)),
+        "weights": np.zeros((BATCH, 0)),
     }
-    return Reading(**{name: tf.constant(value, tf.float32) for name, value in values.items()})
+    floats = {name: tf.constant(value, tf.float32) for name, value in values.items()}
+    return Reading(**floats, moment=tf.zeros([BATCH], tf.int64))
 
 
 def test_attention_event_by_event():

@@ -41,8 +41,6 @@ def test_fixed_weights_by_hand():
 def test_a_prior_counts_as_the_ratings_do():
     fixed = weights_of(rating_weight=2.0, click_weight=0.0, next_item_weight=0.0)
     assert float(fixed(losses(prior_loss=0.7))) == pytest.approx(2.0 * (0.8 + 0.7))
-    clicks = weights_of(has_rating=False, rating_weight=2.0, next_item_weight=0.0)
-    assert float(clicks(losses(prior_loss=0.7))) == pytest.approx(0.3 * 0.3 + 2.0 * 0.7)
     learnt = weights_of(task_weights="uncertainty", click_weight=0.0, next_item_weight=0.0)
     learnt.log_variances.assign([math.log(4.0)])
     found = float(learnt(losses(prior_loss=0.7)))

@@ -1,0 +1,296 @@
+"""The factorization: each formula by NumPy, then data that only it can explain."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssrec_tf import learning
+from ssrec_tf.config import FactorConfig, from_dict
+from ssrec_tf.errors import ConfigError
+from ssrec_tf.recommenders.factors import Factors
+from ssrec_tf.scoring import score_part
+from tests.ssrec_tf.conftest import World, planted_tables
+from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, fitted
+
+SIZES = FactorConfig(width=3, precision=7.0, behaviour_width=4, text_width=2, waves=2)
+K, TEXT, ENCODED, DAY = SIZES.width, SIZES.text_width, 6, 86_400
+ROW = 2 * K + 2 + TEXT
+PACES = np.array([0.003, 0.02, 1.0, 30.0])
+
+
+def factors_of(world, config=SIZES, common=None):
+    words = len(world.text.vocabulary.words)
+    layer = Factors(world.text, ENCODED, np.ones(words) if common is None else common, config)
+    rng = np.random.default_rng(0)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    layer.store(rng.normal(size=layer.behaviour.shape), rng.normal(size=(20, ENCODED)))
+    return layer
+
+
+def floats(values):
+    return tf.constant(values, tf.float32)
+
+
+# Items
+
+
+def test_an_items_row_by_hand(world):
+    common = np.ones(len(world.text.vocabulary.words))
+    common[9] = 0.0  # too rare a word
+    layer = factors_of(world, common=common)
+    words = np.array([[5, 7, 7, 9, 0], [5, 7, 7, 9, 0]], np.int32)
+    directions = np.random.default_rng(1).normal(size=(2, ENCODED))
+    inputs = tf.constant([4, 4]), tf.constant(words), floats(directions), floats([1.0, 0.0])
+    rows = layer.read(*inputs).numpy()
+    said = layer.of_word.numpy()[5] + 2 * layer.of_word.numpy()[7]
+    met = layer.behaviour.numpy()[4] @ layer.of_behaviour.numpy()
+    assert rows[0, :-TEXT] == pytest.approx(said + layer.of_id.numpy()[4] + met, abs=1e-5)
+    assert rows[1, :-TEXT] == pytest.approx(said, abs=1e-5)
+    along = directions @ layer.text_axes.numpy() * float(layer.text_scale)
+    assert rows[:, -TEXT:] == pytest.approx(along, abs=1e-5)
+
+
+def test_axes_are_those_along_which_texts_differ_most(world):
+    layer = factors_of(world)
+    rng = np.random.default_rng(2)
+    # Most along the third entry, then along the first.
+    texts = rng.normal(size=(500, ENCODED)) * np.array([3.0, 0.1, 9.0, 0.1, 0.1, 0.1])
+    layer.store(np.zeros(layer.behaviour.shape), texts)
+    axes = layer.text_axes.numpy()
+    unit = np.abs(axes / np.linalg.norm(axes, axis=0))
+    assert unit[2, 0] > 0.99
+    assert unit[0, 1] > 0.99
+    assert np.mean(np.sum((texts @ axes) ** 2, axis=1)) == pytest.approx(1.0, rel=1e-4)
+    layer.store(np.zeros(layer.behaviour.shape), texts[:1])  # one text has one direction
+    assert np.abs(texts[0] @ layer.text_axes.numpy()) == pytest.approx([1.0, 0.0], abs=1e-4)
+
+
+def test_an_unknown_item_has_factors_of_its_words_only(world):
+    model = build(world, pair_head="factorization", factors=SIZES)
+    factors = model.items.factors
+    for variable in (factors.of_id, factors.of_word, factors.of_behaviour, factors.behaviour):
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    texts = model.items.texts_of(tf.constant([4]))
+    known = model.items.read(texts, tf.constant([4])).factors.numpy()
+    unknown = model.items.read(texts, tf.constant([0])).factors.numpy()
+    there = texts.words.numpy()[0]
+    there = there[model.items._common_words()[there] & (there != 0)]
+    assert len(there)
+    wanted = factors.of_word.numpy()[there].sum(0)
+    assert unknown[0, :-TEXT] == pytest.approx(wanted, abs=1e-5)
+    assert np.abs(known - unknown)[:, :-TEXT].min() > 1e-3
+    assert np.array_equal(known[:, -TEXT:], unknown[:, -TEXT:])  # the text is the same
+
+
+# Waves
+
+
+@pytest.mark.parametrize(("count", "tolerance"), [(6, 0.2), (400, 0.02)])
+def test_waves_multiply_to_exponential_kernels(world, count, tolerance):
+    layer = factors_of(world, replace(SIZES, waves=count))
+    sizes = np.array([0.5, 1.0, 1.5, 0.7])
+    layer.drift.assign(sizes)
+    start = 881_250_949
+    gaps = np.array([0, 60, 600, 7_200, DAY, 3 * DAY, 20 * DAY])
+    times = tf.constant([start + gaps], tf.int64)
+    waves = layer.waves(times, tf.constant([[start]], tf.int64)).numpy()[0]
+    found = waves @ waves[0]
+    wanted = np.exp(-gaps[:, None] / DAY / PACES) @ sizes**2
+    assert found == pytest.approx(wanted, abs=tolerance * np.sum(sizes**2))
+    assert found[0] == pytest.approx(np.sum(sizes**2), rel=1e-5)
+
+
+def test_it_does_not_matter_what_times_are_counted_from(world):
+    layer = factors_of(world)
+    times = tf.constant([[881_250_949, 881_254_000, 881_300_000]], tf.int64)
+    products = []
+    for moment in (881_250_949, 881_300_000, 881_260_000):
+        waves = layer.waves(times, tf.constant([[moment]], tf.int64)).numpy()[0]
+        products.append(waves @ waves.T)
+    assert products[1] == pytest.approx(products[0], abs=1e-3)
+    assert products[2] == pytest.approx(products[0], abs=1e-3)
+
+
+def test_an_unknown_moment_is_not_felt(world):
+    layer = factors_of(world)
+    times = tf.constant([[0, 881_250_949]], tf.int64)
+    waves = layer.waves(times, tf.constant([[881_250_949]], tf.int64)).numpy()[0]
+    assert not waves[0].any()
+    assert waves[1].any()
+    still = factors_of(world, replace(SIZES, waves=0))
+    assert still.waves(times, tf.constant([[0]], tf.int64)).shape == (1, 2, 0)
+
+
+# Users
+
+
+def history(layer, seed=3):
+    """Two users of five events, of which one is padding and one has no rating."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(2, 5, ROW))
+    stars = rng.normal(size=(2, 5))
+    stars[0, 1] = np.nan
+    mask = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
+    times = 881_250_949 + rng.integers(0, 3 * DAY, (2, 5))
+    waves = layer.waves(tf.constant(times), tf.constant(times.max(1, keepdims=True)))
+    user = np.array([[6, 8, 8, 0], [0, 0, 0, 0]], np.int32)
+    return floats(rows), waves, floats(stars), floats(mask), tf.constant(user)
+
+
+def test_the_posterior_is_a_ridge_regression_around_the_prior(world):
+    layer = factors_of(world)
+    rows, waves, stars, _, _ = (x.numpy() for x in history(layer))
+    found = layer.posterior(*history(layer)).numpy()
+    # Of the first user events 0, 2 and 3 are rated, 0 to 3 were chosen.
+    words = layer.of_user_word.numpy()
+    prior = layer.start.numpy() + words[6] + 2 * words[8] + rows[0, :4, K + 1 : -TEXT].sum(0) / 2
+    prior = np.concatenate([prior, np.zeros(TEXT + waves.shape[-1])])
+    design = np.array(
+        [[1.0, *rows[0, i, :K], *rows[0, i, -TEXT:], *waves[0, i]] for i in (0, 2, 3)]
+    )
+    above = np.array([stars[0, i] - rows[0, i, K] for i in (0, 2, 3)])
+    penalty = np.diag([3.0] + [1.0] * (design.shape[1] - 1))
+    step = np.linalg.solve(design.T @ design + penalty, design.T @ (above - design @ prior))
+    assert found[0] == pytest.approx(prior + step, abs=1e-4)
+    # Of the second nothing is known.
+    assert found[1, : K + 1] == pytest.approx(layer.start.numpy(), abs=1e-5)
+    assert not found[1, K + 1 :].any()
+
+
+def test_ratings_that_are_none_and_padding_say_nothing(world):
+    layer = factors_of(world)
+    rows, waves, stars, mask, user = (x.numpy() for x in history(layer))
+    before = layer.posterior(*history(layer)).numpy()
+    stars[:, 4], stars[1] = 100.0, 100.0
+    rows[0, 4], rows[1], waves[0, 4], waves[1] = 100.0, 100.0, 100.0, 100.0
+    rows[0, 1, [*range(K + 1), -1]] = 100.0  # what an event without a rating loads is not asked
+    assert layer.posterior(rows, waves, stars, mask, user).numpy() == pytest.approx(before)
+
+
+def test_a_score_by_hand(world):
+    layer = factors_of(world)
+    rng = np.random.default_rng(4)
+    waves = rng.normal(size=(2, 1, 12))
+    weights, rows = rng.normal(size=(2, 1 + K + TEXT + 12)), rng.normal(size=(2, 4, ROW))
+    found = layer.score(floats(weights), floats(rows), floats(waves)).numpy()
+    for user in range(2):
+        for target in range(4):
+            row, own = rows[user, target], weights[user]
+            loadings = np.concatenate([row[:K], row[-TEXT:]])
+            wanted = row[K] + own[0] + loadings @ own[1 : 1 + K + TEXT]
+            wanted += waves[user, 0] @ own[1 + K + TEXT :]
+            assert found[user, target] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_prior_by_hand(world):
+    layer = factors_of(world)
+    columns = np.array([1.0] * K + [0.3] + [1.0] * (K + 1))
+    parts = {"of_id": 1.0, "of_word": 1.0, "of_behaviour": 10.0}
+    wanted = sum(p * (getattr(layer, n).numpy() ** 2 @ columns).sum() for n, p in parts.items())
+    wanted += 0.3 * (layer.of_user_word.numpy() ** 2).sum()
+    assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted, rel=1e-4)
+
+
+# The reading
+
+
+def test_the_prior_is_a_part_of_the_training_loss_only(world):
+    model, batch = build(world, pair_head="both", factors=SIZES), batch_of(world)
+    seed = tf.constant([1, 2], tf.int64)
+    training = model.losses_of(batch, seed=seed, training=True)
+    rows = len(world.split.train)
+    wanted = float(model.items.factors.prior_loss()) / rows
+    assert float(training["prior_loss"]) == pytest.approx(wanted, rel=1e-4)
+    names = ("rating_loss", "click_loss", "next_item_loss", "prior_loss")
+    total = np.dot([float(training[name]) for name in names], [1.0, 0.3, 0.05, 1.0])
+    assert float(training["loss"]) == pytest.approx(total, rel=1e-4)
+    assert "prior_loss" not in model.losses_of(batch, seed=seed, training=False)
+
+
+def test_factorization_alone_scores_by_the_posterior(world):
+    model, batch = build(world, pair_head="factorization", factors=SIZES), batch_of(world)
+    factors, statistics = model.items.factors, model.statistics
+    for variable in factors.trainable_variables:
+        variable.assign(np.random.default_rng(5).normal(size=variable.shape) * 0.3)
+    model.items.store_behaviour(np.random.default_rng(6).normal(size=factors.behaviour.shape))
+    refs = tf.range(31)
+    texts = model.items.texts_of(refs)
+    directions = model.items.read(texts, refs).directions
+    every = factors.read(refs, texts.words, directions, model.items._has_id)
+    items, targets = batch["history_items"], batch["target_items"]
+    stars = (batch["history_ratings"] - statistics.mean) / statistics.deviation
+    zero = tf.zeros([8, 1], tf.int64)  # times of this world are small
+    weights = factors.posterior(
+        tf.gather(every, items),
+        factors.waves(batch["history_times"], zero),
+        stars,
+        tf.cast(items > 0, tf.float32),
+        tf.gather(world.text.user_tokens, batch["user"]),
+    )
+    now = factors.waves(batch["target_times"], zero)
+    level = factors.score(weights, tf.gather(every, targets), now)
+    wanted = statistics.mean + statistics.deviation * level.numpy()
+    assert model.scores_of(batch).rating.numpy() == pytest.approx(wanted, abs=1e-3)
+
+
+def test_another_choice_is_refused(world, implicit_world):
+    data = {"name": "x", "data": {"dataset": "movielens-100k"}}
+    with pytest.raises(ConfigError, match=r"train\.pair_head is 'linear'"):
+        from_dict({**data, "train": {"pair_head": "linear"}})
+    with pytest.raises(ConfigError, match=r"train\.factors\.waves is -1"):
+        from_dict({**data, "train": {"factors": {"waves": -1}}})
+    with pytest.raises(ConfigError, match=r"train\.pair_head is 'both' but the data have no rat"):
+        build(implicit_world, pair_head="both")
+
+
+# Planted answers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair_head", ["factorization", "both"])
+def test_the_planted_taste_is_learnt(world, tmp_path, pair_head):
+    # Every user and every item has the same mean: biases explain nothing of the spread.
+    loop = replace(CONFIG.loop, steps=40)
+    sizes = FactorConfig(width=4, precision=3.0, behaviour_width=4)
+    share, click, liked = fitted(
+        world, tmp_path, "two_level", pair_head=pair_head, factors=sizes, loop=loop
+    )
+    assert share < 0.65
+    assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
+
+
+def moody_tables():
+    """On their second day half of the users rate 2 stars lower, the others 2 higher."""
+    tables = planted_tables(events=20)
+    rng = np.random.default_rng(0)
+    log = tables.interactions.copy()
+    place = log.groupby("user").cumcount()
+    log["time"] = 881_250_949 + place // 10 * DAY + rng.permutation(len(log)) % 3_600
+    first = np.where(log["user"].str[1:].astype(int) % 2, 2.0, 4.0)
+    log["rating"] = np.where(place < 10, first, 6.0 - first).astype(np.float32)
+    log["click"] = (log["rating"] >= 4).astype(np.int8)
+    return replace(tables, interactions=log)
+
+
+@pytest.mark.slow
+def test_a_mood_that_passes_is_felt_by_the_waves_only(tmp_path):
+    world = World(tmp_path, tables=moody_tables())
+    truth = world.tables.interactions.loc[world.split.valid, "rating"].to_numpy()
+    errors = {}
+    for waves in (0, 6):
+        model = build(
+            world,
+            pair_head="factorization",
+            factors=FactorConfig(width=2, behaviour_width=0, waves=waves),
+            next_item_weight=0.0,
+            loop=replace(CONFIG.loop, steps=80, evaluate_every=40),
+        )
+        learning.fit(model, world.examples, past_only=False, workdir=tmp_path / str(waves))
+        sizes = learning.batch_config(model.config, past_only=False)
+        scores = score_part(model, world.examples, "valid", sizes, world.split.valid)
+        errors[waves] = np.sqrt(np.mean((scores.rating - truth) ** 2))
+    assert errors[0] > 0.9  # a mean of both days
+    assert errors[6] < 0.5
