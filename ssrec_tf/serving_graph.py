@@ -183,7 +183,7 @@ class ServingGraph(tf.Module):
         if by_id:
             found = self.ids.lookup(flat)
             refs = tf.where(found > 0, found, refs)
-        tokens = tf.gather(model._item_tokens, refs)  # [batch * items, item width]
+        tokens = model.texts.items(refs)  # [batch * items, item width]
         new = tf.where((refs == 0) & (flat != ""))  # [new, 1]
         words = self.tokenizer(tf.gather_nd(flat, new))
         words = words.to_tensor(shape=[None, self._width])  # [new, item width]

@@ -221,7 +221,7 @@ def test_a_streaming_ranking_is_of_the_moment_the_part_began(streaming_world):
     users = np.sort(log.loc[world.split.test, "user"].unique())
     found = rank_part(model, world.examples, "test", sizes, world.tables, world.split, users)
     refs = {item: ref for ref, item in enumerate(world.tables.items.index, 1)}
-    index = tf.convert_to_tensor(model.items.index()).numpy()[1:]
+    index = tf.convert_to_tensor(model.index()).numpy()[1:]
     earlier = np.r_[world.split.train, world.split.valid]
     for user, scores in list(zip(users, found, strict=True))[:5]:
         before = log.loc[earlier[np.argsort(order[earlier])]]
