@@ -164,3 +164,11 @@ def test_no_training_leaves_what_a_training_leaves(tmp_path):
     assert (state.step, state.curve) == (0, [])
     assert json.loads((tmp_path / "work" / "curve.json").read_text()) == []
     assert (tmp_path / "work" / "tensorboard").is_dir()
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(True, 0.05), (False, 0.1)])
+def test_the_rate_decays_unless_it_is_told_not_to(decay, expected):
+    config = OptimizerConfig(learning_rate=0.1, warmup_steps=2, decay=decay)
+    optimizer = make_optimizer(config, steps=12)
+    optimizer.iterations.assign(7)  # half of the ten steps behind the warm-up
+    assert float(optimizer.learning_rate) == pytest.approx(expected)
