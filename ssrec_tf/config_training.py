@@ -1,0 +1,112 @@
+"""How the encoder is pretrained and the heads are fine-tuned, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ssrec_tf.config_ensemble import EnsembleConfig
+from ssrec_tf.config_objectives import TaskConfig
+from ssrec_tf.config_regularisation import RegularisationConfig
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up and, unless not `decay`, linear decay, clipped by global norm.
+
+    `average`: momentum of a running mean of the weights, say 0.99, which is what is
+    validated and kept; 0 keeps the weights themselves.
+    """
+
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    average: float = 0.0
+    decay: bool = True
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long a training lasts and how often it looks up.
+
+    `steps` of a pretraining may be 0: a published encoder is then left as it is.
+    """
+
+    steps: int = 1000
+    batch_size: int = 32
+    evaluate_every: int = 100
+    checkpoint_every: int = 100
+    patience: int = 5
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Self-supervised tasks, weighed by name; a weight moves to `objectives_end` over the steps."""
+
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    sequence_length: int = 128
+    mask_rate: float = 0.15
+    whole_word: bool = False
+    item_token_dropout: float = 0.3
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
+    objectives_end: Mapping[str, float] = field(default_factory=dict)
+    tasks: TaskConfig = field(default_factory=TaskConfig)
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
+
+
+@dataclass(frozen=True)
+class FactorConfig:
+    """The factorization of the two-level reading.
+
+    `precision`: of its weights' prior, in precisions of one rating's noise.
+    `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
+    `text_width`: how many leading directions of the encoder's vectors a user's taste may
+    follow; 0 for none.
+    `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
+    """
+
+    width: int = 16
+    precision: float = 300.0
+    behaviour_width: int = 32
+    text_width: int = 0
+    waves: int = 6
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Fine-tuning of the heads.
+
+    `reading`: two_level, joint or retrieval. `item_text`, of all but the joint reading: what
+    speaks for an item beside its id; encoder (its vector, frozen), words (their embeddings,
+    learnt from the labels, of those in `word_min_items` train items or more) or both.
+    `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
+    `task_weights`: fixed, or uncertainty, which learns them and reads of `rating_weight` and
+    its like only whether they are 0. Of the retrieval reading: `temperature`, by which
+    cosines are divided, and `sampling_correction`, of frequent in-batch negatives.
+    """
+
+    reading: str = "two_level"
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16))
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    max_history: int = 128
+    max_targets: int = 64
+    width: int = 64
+    dropout: float = 0.2
+    id_dropout: float = 0.2
+    item_text: str = "encoder"
+    word_min_items: int = 10
+    pair_head: str = "neural"
+    factors: FactorConfig = field(default_factory=FactorConfig)
+    encoder_steps: int = 0
+    joint_length: int = 128
+    rating_weight: float = 1.0
+    click_weight: float = 0.3
+    next_item_weight: float = 0.05
+    regularisation: RegularisationConfig = field(default_factory=RegularisationConfig)
+    task_weights: str = "fixed"
+    temperature: float = 0.1
+    sampling_correction: bool = True
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
