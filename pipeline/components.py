@@ -44,6 +44,7 @@ _ENCODER = (
     "ssrec_tf/augmentation.py",
     "ssrec_tf/adversarial.py",
     "ssrec_tf/objectives/*.py",
+    "ssrec_tf/optimizers.py",
     "ssrec_tf/training.py",
     "ssrec_tf/learning.py",
     "ssrec_tf/weights.py",

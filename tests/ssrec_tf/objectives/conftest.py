@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssrec_tf.config import EncoderConfig, OptimizerConfig, PretrainConfig
 from ssrec_tf.learning import create_encoder
-from ssrec_tf.training import make_optimizer
+from ssrec_tf.optimizers import make_optimizer
 
 ITEMS = 30
 SEED = tf.constant([1, 2], tf.int64)

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from ssrec_tf.config import OptimizerConfig, TrainConfig, from_dict
 from ssrec_tf.errors import ConfigError
+from ssrec_tf.optimizers import make_optimizer
 from ssrec_tf.recommenders.task_weights import TaskWeights
 from ssrec_tf.statistics import LabelStatistics
-from ssrec_tf.training import make_optimizer
 
 LOSSES = {"rating_loss": 0.8, "click_loss": 0.3, "next_item_loss": 5.0}
 
