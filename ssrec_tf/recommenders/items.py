@@ -180,15 +180,17 @@ class ItemVectors(keras.layers.Layer):
         # What comes next is learnt beside the ratings, not at their expense.
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
-        directions = self._directions(texts.vectors)
         # An item that training never saw counts as the rarest, and is found by its text.
         next_level = tf.where(
             tf.gather(self._known, refs) > 0, tf.gather(self.next_bias, refs), self._rarest
         )
         next_states = self.next_item(shared) + next_ids
+        directions = self._directions(texts.vectors)
         factors = tf.zeros_like(directions[..., :0])
         if self.factors is not None:
-            factors = self.factors.read(refs, texts.words, directions, speaks)
+            # Never dropped: an id adds to what the words say, and its prior holds it back.
+            known = tf.gather(self._has_id, refs)
+            factors = self.factors.read(refs, texts.words, directions, known)
         return Items(states, level, next_states, next_level, directions, factors)
 
     def _read_texts(
