@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ssrec_tf import ablation, cli, learning
+from ssrec_tf import ablation, cli, distillation, learning
 from ssrec_tf.ablation import Cell, kept_rows, plan, settings_of, without_labels
 from ssrec_tf.config import SplitConfig, to_dict
 from ssrec_tf.errors import ConfigError
@@ -133,8 +133,9 @@ def test_what_is_dropped_is_no_label_and_no_history(run, tmp_path, monkeypatch, 
     config, _ = run
     tables = planted_tables(moments=60)
     split = make_split(tables, SplitConfig(kind))
-    for name in ("create_encoder", "make_recommender", "pretrain", "fit"):
+    for name in ("create_encoder", "make_recommender", "pretrain"):
         monkeypatch.setattr(learning, name, lambda *args, **kwargs: None)
+    monkeypatch.setattr(distillation, "fit", lambda *args, **kwargs: None)
     monkeypatch.setattr(ablation, "score_and_rank", lambda *args: args)
     cell = Cell(kind, "none", 0.25, "plain", 3)
     ablation.run_cell(config, cell, tables, split, "test", np.array([]), tmp_path)
