@@ -125,16 +125,10 @@ def _bench(parsed: argparse.Namespace) -> None:
 
     config = load_config(parsed.config, parsed.set)
     folder = parsed.out / config.name / parsed.part
-    first = config.train.loop.seed
     report = bench(
         config,
         base=parsed.config.resolve().parent,
-        folder=folder,
-        models=parsed.models.split(","),
-        part=parsed.part,
-        seeds=range(first, first + parsed.seeds),
-        trials=parsed.tune,
-        tuned_in=folder.parent / "tuning",
+        **_bench_options(parsed, config, folder),
     )
     print(report.table())
     for line in spread(report) + (differences(report, parsed.against) if parsed.against else []):
@@ -148,22 +142,29 @@ def _bench_splits(parsed: argparse.Namespace) -> None:
 
     config = load_config(parsed.config, parsed.set)
     folder = parsed.out / config.name / parsed.part
-    first = config.train.loop.seed
     kinds = parsed.splits.split(",") if parsed.splits else [config.split.kind]
     results = bench_splits(
         split_configs(parsed.config, kinds, parsed.set),
-        folder=folder,
-        models=parsed.models.split(","),
-        part=parsed.part,
-        seeds=range(first, first + parsed.seeds),
-        trials=parsed.tune,
-        tuned_in=folder.parent / "tuning",
+        **_bench_options(parsed, config, folder),
         against=parsed.against,
     )
     command = shlex.join(["ssrec", *parsed.words])
     for path in filter(None, (folder / "benchmarks.md", parsed.page)):
         write_page(path, results, command=command, against=parsed.against)
         print(f"page: {path}")
+
+
+def _bench_options(parsed: argparse.Namespace, config: Any, folder: Path) -> dict[str, Any]:
+    """What one split and several are benched with alike."""
+    first = config.train.loop.seed
+    return {
+        "folder": folder,
+        "models": parsed.models.split(","),
+        "part": parsed.part,
+        "seeds": range(first, first + parsed.seeds),
+        "trials": parsed.tune,
+        "tuned_in": folder.parent / "tuning",
+    }
 
 
 def _ablate(parsed: argparse.Namespace) -> None:
