@@ -294,14 +294,14 @@ def test_a_standing_encoders_variants_are_the_changed_texts_vectors(world):
 def test_smoothed_clicks_by_hand(world):
     smooth = build(world, regularisation=RegularisationConfig(label_smoothing=0.2))
     batch = batch_of(world)
-    scores = smooth.scores_of(batch)
-    logit = scores.click_logit.numpy().astype(np.float64)
+    outputs = smooth.outputs_of(batch, seed=SEED, training=False)
+    logit = outputs.scores.click_logit.numpy().astype(np.float64)
     label = batch["target_clicks"].numpy()
     there = ~np.isnan(label)
     share, label = 1 / (1 + np.exp(-logit[there])), label[there]
     for training, aim in ((True, np.where(label == 1, 0.9, 0.1)), (False, label)):
         entropy = -np.mean(aim * np.log(share) + (1 - aim) * np.log(1 - share))
-        found = smooth.pair_losses(scores, batch, training)["click_loss"]
+        found = smooth.task_losses(outputs, batch, training=training)["click_loss"]
         assert float(found) == pytest.approx(entropy, rel=1e-4)
 
 

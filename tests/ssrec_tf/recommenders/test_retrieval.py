@@ -187,6 +187,8 @@ def test_an_implicit_log_is_ranked_and_served(implicit_world, tmp_path):
         user=tf.constant([""]),
         history=tf.constant([["i00", "i02"]]),
         history_ratings=tf.zeros([1, 2]),
+        history_times=tf.zeros([1, 2], tf.int64),
+        now=tf.zeros([1], tf.int64),
         candidates=tf.constant(candidates),
     )
     assert ranked["ranking"].numpy().tolist() == [[5, 4, 3, 2, 1, 0]]
