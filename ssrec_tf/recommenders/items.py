@@ -165,7 +165,9 @@ class ItemVectors(keras.layers.Layer):
         directions = self._directions(texts.vectors)
         factors = tf.zeros_like(directions[..., :0])
         if self.factors is not None:
-            factors = self.factors.read(refs, texts.words, directions, speaks)
+            # Never dropped: an id adds to what the words say, and its prior holds it back.
+            known = tf.gather(self._has_id, refs)
+            factors = self.factors.read(refs, texts.words, directions, known)
         return Items(states, level, self.next_item(shared) + next_ids, directions, factors)
 
     def _read_texts(
