@@ -184,7 +184,7 @@ class Client:
 
 def _one_each(name: str, values: Sequence[float] | None, history: Sequence[str]) -> list[float]:
     """One number a past item, 0 where none is given; `[0]` beside an empty history."""
-    numbers = [0] * len(history) if values is None else list(values)
+    numbers: list[float] = [0] * len(history) if values is None else list(values)
     if len(numbers) != len(history):
         raise InvalidArgument(
             f"{name} has {len(numbers)} values but history {len(history)}; "
