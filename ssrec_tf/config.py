@@ -14,6 +14,7 @@ from typing import Any
 from ssrec_tf.config_data import check_data
 from ssrec_tf.config_encoder import ARCHITECTURES, check_architecture
 from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
+from ssrec_tf.config_factors import FactorConfig as FactorConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import TaskConfig, check_objectives
 from ssrec_tf.errors import ConfigError
@@ -133,24 +134,6 @@ class PretrainConfig:
     objectives: Mapping[str, float] = field(default_factory=lambda: {"masked_token": 1.0})
     objectives_end: Mapping[str, float] = field(default_factory=dict)
     tasks: TaskConfig = field(default_factory=TaskConfig)
-
-
-@dataclass(frozen=True)
-class FactorConfig:
-    """The factorization of the two-level reading.
-
-    `precision`: of its weights' prior, in precisions of one rating's noise.
-    `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
-    `text_width`: how many leading directions of the encoder's vectors a user's taste may
-    follow; 0 for none.
-    `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
-    """
-
-    width: int = 16
-    precision: float = 300.0
-    behaviour_width: int = 32
-    text_width: int = 0
-    waves: int = 6
 
 
 @dataclass(frozen=True)
