@@ -86,19 +86,27 @@ def test_moments_are_served_as_keras_reads_them(factorized):
     behaviours, items, expected = factorized.rows()
     worst = check_scores(factorized.folder, behaviours, items, expected)
     assert max(worst.values()) < 1e-5
-    event = " at 881250949: film number 0. comedy"
 
+
+def test_a_bad_mood_is_served_while_it_lasts(factorized):
     def rating(behaviour):
         out = factorized.serve["serving_default"](
             behaviour=tf.constant([behaviour]), item=tf.constant(["film number 2. comedy"])
         )
         return float(out["rating"][0])
 
-    still, soon = rating(f"rated 1{event}"), rating(f"now: 881251000\nrated 1{event}")
-    late = rating(f"now: 900000000\nrated 1{event}")
-    assert still == pytest.approx(rating("rated 1: film number 0. comedy"), abs=1e-5)
-    assert soon < late - 0.01  # a bad mood passes
-    assert late == pytest.approx(still, abs=0.1 * (still - soon))
+    event = "rated 1 at 881250949: film number 0. comedy"
+    soon, late = (rating(f"now: {now}\n{event}") for now in (881_251_000, 900_000_000))
+    assert soon < late - 0.01
+    assert soon < rating(event) - 0.01  # nothing is known of the moment, nor of the mood
+    event = "rated 1: film number 0. comedy"
+    assert rating(f"now: 881251000\n{event}") == rating(event)
+    request = {**RANK, "history_times": [[881_250_949]], "now": [881_251_000]}
+    request["candidates"] = [["i02"]]
+    types = dict.fromkeys(("history_times", "now"), tf.int64)
+    tensors = {name: tf.constant(value, types.get(name)) for name, value in request.items()}
+    ranked = factorized.serve["rank"](**tensors)["rating"].numpy()
+    assert ranked == pytest.approx(soon, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["exported", "joint", "retrieval"])
@@ -190,6 +198,23 @@ def test_rank_takes_ids_and_texts_alike(exported):
     assert ranking[-1] == 3  # padding comes last
     click = by_id["click_probability"].numpy()[0]
     assert click[ranking[:3]].tolist() == sorted(click[:3], reverse=True)
+
+
+def check_no_width(serve):
+    """A history of no events is one of padding only."""
+    times = dict.fromkeys(("history_times", "now"), tf.int64)
+    one = {key: tf.constant(value, times.get(key)) for key, value in RANK.items()}
+    one["history"] = tf.constant([[""]])
+    none = {key: value[:, :0] if key.startswith("history") else value for key, value in one.items()}
+    assert serve(**none)["rating"].numpy() == pytest.approx(serve(**one)["rating"].numpy())
+
+
+def test_rank_takes_a_history_of_no_width(exported):
+    check_no_width(exported.serve["rank"])
+
+
+def test_a_factorization_takes_a_history_of_no_width(factorized):
+    check_no_width(factorized.serve["rank"])
 
 
 def test_recommend_leaves_out_what_was_seen(exported):
