@@ -44,7 +44,7 @@ def bench(
     part: str = "valid",
     seeds: Sequence[int] = (7,),
     trials: int = 0,
-    own_space: Space = bench_tuning.OWN_SPACE,
+    own_space: Space | None = None,
     tuned_in: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> Report:
@@ -65,7 +65,8 @@ def bench(
         part: "valid", or "test" once all is decided.
         seeds: of this project's model, each trained anew; the others have one seed.
         trials: of each model; 0 for no tuning.
-        own_space: keys of `config` that are tuned of this project's model.
+        own_space: keys of `config` that are tuned of this project's model, instead of
+            `bench_tuning.own_space`.
         tuned_in: where the trials are kept, for another part to find them; by default
             `folder / "tuning"`.
         tell: called with a line for each model.
@@ -83,11 +84,12 @@ def bench(
     if trials < 0:
         raise ConfigError(f"trials is {trials}: give a number of at least 0")
     data = Bench.load(config, base)
+    own = bench_tuning.own_space(config) if own_space is None else own_space
     found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
     for name in models:
-        space = own_space if name == OWN else baseline_kind(name).space
+        space = own if name == OWN else baseline_kind(name).space
         if trials and space:
             where = tuned_in or folder / "tuning"
             found[name] = _tune(data, name, space, trials, seeds[0], where, tell)

@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, float]
 
-OWN_SPACE: Space = MappingProxyType(
-    {
-        "train.optimizer.learning_rate": Range(1e-3, 1e-2, log=True),
-        "train.optimizer.weight_decay": Range(0.01, 2.0, log=True),
-        "train.dropout": Range(0.0, 0.5),
-    }
-)
-"""Keys of the configuration that are tuned of this project's model."""
-
 
 @dataclass(frozen=True)
 class Tuned:
@@ -109,6 +100,22 @@ def tune(
         raise ConfigError(f"{study}: none of {len(done)} trials gave a finite {metric}")
     best = (min if low else max)(valued, key=lambda trial: float(trial.value or 0.0))
     return Tuned(best.params, metric, float(best.value or 0.0), len(done))
+
+
+def own_space(config: RunConfig) -> Space:
+    """Return the keys of a configuration that are tuned of this project's model.
+
+    A factorization alone is held back by its prior: weight decay and dropout do not touch it.
+    """
+    train = config.train
+    head = train.pair_head if train.reading == "two_level" else "neural"
+    space = {"train.optimizer.learning_rate": Range(1e-3, 3e-2, log=True)}
+    if head != "neural":
+        space["train.factors.precision"] = Range(30.0, 3000.0, log=True)
+    if head != "factorization":
+        space["train.optimizer.weight_decay"] = Range(0.01, 2.0, log=True)
+        space["train.dropout"] = Range(0.0, 0.5)
+    return MappingProxyType(space)
 
 
 def baseline_defaults(kind: type[Baseline]) -> Parameters:

@@ -37,8 +37,8 @@ class Items(NamedTuple):
     factors: tf.Tensor
 
 
-class Reading(NamedTuple):
-    """A behaviour read once, for any number of candidates.
+class NeuralReading(NamedTuple):
+    """What the neural head reads of a behaviour.
 
     Attributes:
         keys: float32 [batch, history, width], what a candidate compares itself with.
@@ -49,9 +49,6 @@ class Reading(NamedTuple):
         user: float32 [batch, width], factors of the whole behaviour.
         bias: float32 [batch], the user's mean above the items' biases.
         facts: float32 [batch, 3], bias, log count and spread.
-        query: float32 [batch, width], for the next item.
-        weights: float32 [batch, n], of `Factors.posterior`; n is 0 where there are none.
-        moment: int64 [batch], when the newest event was; 0 where none has a time.
     """
 
     keys: tf.Tensor
@@ -62,12 +59,25 @@ class Reading(NamedTuple):
     user: tf.Tensor
     bias: tf.Tensor
     facts: tf.Tensor
+
+
+class Reading(NamedTuple):
+    """A behaviour read once, for any number of candidates.
+
+    Attributes:
+        query: float32 [batch, width], for the next item.
+        weights: float32 [batch, n], of `Factors.posterior`; n is 0 where there are none.
+        moment: int64 [batch], when the newest event was; 0 where none has a time.
+        neural: of the neural head, None where there is none.
+    """
+
     query: tf.Tensor
     weights: tf.Tensor
     moment: tf.Tensor
+    neural: NeuralReading | None
 
 
-def attend(reading: Reading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def attend(reading: NeuralReading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Let candidates attend to the history; an empty one gives zeros.
 
     Args:
@@ -118,7 +128,7 @@ def pool_events(
 
 
 def residual_of_alike(
-    reading: Reading, directions: tf.Tensor, sharpness: tf.Tensor, shrinkage: tf.Tensor
+    reading: NeuralReading, directions: tf.Tensor, sharpness: tf.Tensor, shrinkage: tf.Tensor
 ) -> tf.Tensor:
     """Mean residual of the events whose texts are like a candidate's, shrunk to 0.
 

@@ -4,11 +4,11 @@ import pytest
 
 from ssrec_tf.baselines import MatrixFactorization
 from ssrec_tf.bench_tuning import (
-    OWN_SPACE,
     Tuned,
     baseline_defaults,
     config_values,
     configured,
+    own_space,
     tune,
 )
 from ssrec_tf.config import RunConfig, from_dict, to_dict
@@ -123,7 +123,7 @@ def config() -> RunConfig:
 
 
 def test_parameters_of_our_model_are_keys_of_its_configuration(config):
-    assert config_values(config, OWN_SPACE) == {
+    assert config_values(config, own_space(config)) == {
         "train.optimizer.learning_rate": config.train.optimizer.learning_rate,
         "train.optimizer.weight_decay": config.train.optimizer.weight_decay,
         "train.dropout": config.train.dropout,
@@ -152,3 +152,20 @@ def test_a_value_out_of_bounds_is_an_error_of_the_configuration(config):
 def test_a_line_says_what_was_found():
     tuned = Tuned({"rate": 0.0031234, "width": 64}, "rmse", 0.91234, 20)
     assert tuned.describe() == "20 trials, valid rmse 0.9123: rate=0.003123, width=64"
+
+
+@pytest.mark.parametrize(
+    ("train", "keys"),
+    [
+        ({}, {"optimizer.weight_decay", "dropout"}),
+        ({"pair_head": "factorization"}, {"factors.precision"}),
+        ({"pair_head": "both"}, {"factors.precision", "optimizer.weight_decay", "dropout"}),
+        # A head that the reading has not is not tuned.
+        ({"pair_head": "factorization", "reading": "joint"}, {"optimizer.weight_decay", "dropout"}),
+    ],
+)
+def test_what_is_tuned_is_what_the_head_reads(train, keys):
+    config = from_dict({"name": "x", "data": {"dataset": "d"}, "train": train})
+    wanted = {f"train.{key}" for key in keys | {"optimizer.learning_rate"}}
+    assert own_space(config).keys() == wanted
+    assert config_values(config, own_space(config)).keys() == wanted

@@ -200,6 +200,23 @@ def test_rank_takes_ids_and_texts_alike(exported):
     assert click[ranking[:3]].tolist() == sorted(click[:3], reverse=True)
 
 
+def check_no_width(serve):
+    """A history of no events is one of padding only."""
+    times = dict.fromkeys(("history_times", "now"), tf.int64)
+    one = {key: tf.constant(value, times.get(key)) for key, value in RANK.items()}
+    one["history"] = tf.constant([[""]])
+    none = {key: value[:, :0] if key.startswith("history") else value for key, value in one.items()}
+    assert serve(**none)["rating"].numpy() == pytest.approx(serve(**one)["rating"].numpy())
+
+
+def test_rank_takes_a_history_of_no_width(exported):
+    check_no_width(exported.serve["rank"])
+
+
+def test_a_factorization_takes_a_history_of_no_width(factorized):
+    check_no_width(factorized.serve["rank"])
+
+
 def test_recommend_leaves_out_what_was_seen(exported):
     seen = [f"film number {i}. comedy" for i in range(0, 10, 2)]
     behaviour = "\n".join(f"rated 5: {text}" for text in seen)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf.recommenders.reading import HEADS, Reading, attend, residual_of_alike
+from ssrec_tf.recommenders.reading import HEADS, NeuralReading, attend, residual_of_alike
 
 BATCH, HISTORY, TARGETS, WIDTH = 2, 5, 3, 8
 
@@ -23,11 +23,8 @@ def reading(seed=0):
         "user": rng.normal(size=(BATCH, WIDTH)),
         "bias": rng.normal(size=BATCH),
         "facts": rng.normal(size=(BATCH, 3)),
-        "query": rng.normal(size=(BATCH, WIDTH)),
-        "weights": np.zeros((BATCH, 0)),
     }
-    floats = {name: tf.constant(value, tf.float32) for name, value in values.items()}
-    return Reading(**floats, moment=tf.zeros([BATCH], tf.int64))
+    return NeuralReading(**{name: tf.constant(value, tf.float32) for name, value in values.items()})
 
 
 def test_attention_event_by_event():
