@@ -52,7 +52,8 @@ def train_batches(
         maximum: few shapes, little padding): `user` int32 [b]; `history_items`,
         `target_items` int32 [b, h] and [b, t], 0 is padding; `history_ratings`,
         `target_ratings`, `target_clicks` float32, NaN where there is none; `history_times`,
-        `target_times` int64, 0 where there is none; `target_rows` int64 [b, t] (-1).
+        `target_times` int64, 0 where there is none; `target_rows` int64 [b, t] (-1);
+        `target_peers` float32 [b, t], 1 where the row's other targets may be read beside it.
 
     Raises:
         DataError: fewer records than one batch needs.
@@ -136,12 +137,16 @@ def _draw(log: Batch, seed: tf.Tensor, config: BatchConfig) -> Batch:
         drawn[f"history_{name}"] = tf.gather(column, history)
         drawn[f"target_{name}"] = tf.gather(column, target)
     drawn["target_rows"] = tf.fill(tf.shape(target), tf.constant(-1, tf.int64))
+    # Targets drawn at random know of one another; in order of time they must not.
+    peers = tf.zeros if config.past_only else tf.ones
+    drawn["target_peers"] = peers(tf.shape(target))
     return _trim(drawn, config)
 
 
 def _trim(log: Batch, config: BatchConfig) -> Batch:
     """Keep the newest `max_history` of the history; narrow the integers."""
     trimmed = {"user": tf.cast(log["user"], tf.int32), "target_rows": log["target_rows"]}
+    trimmed["target_peers"] = log.get("target_peers", tf.zeros(tf.shape(log["target_rows"])))
     for name in ("history_items", "target_items"):
         trimmed[name] = tf.cast(log[name], tf.int32)
     for name in ("history_ratings", "target_ratings", "target_clicks"):
@@ -167,6 +172,7 @@ def _padded(logs: tf.data.Dataset, config: BatchConfig, *, drop_remainder: bool)
         "target_clicks": (targets, nan),
         "target_times": (targets, tf.constant(0, tf.int64)),
         "target_rows": (targets, tf.constant(-1, tf.int64)),
+        "target_peers": (targets, tf.constant(0.0)),
     }
     batches = logs.padded_batch(
         config.batch_size,

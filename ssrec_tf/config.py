@@ -212,7 +212,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     ),
     **dict.fromkeys(("valid", "test", "teacher_weight"), (0, 1)),
     **dict.fromkeys(
-        ("batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width"),
+        ("batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width", "starts"),
         (1, inf),
     ),
     **dict.fromkeys(("max_history", "max_targets", "max_item_tokens", "word_min_items"), (1, inf)),

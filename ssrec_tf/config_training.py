@@ -66,6 +66,7 @@ class FactorConfig:
     `text_width`: how many leading directions of the encoder's vectors a user's taste may
     follow; 0 for none.
     `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
+    `starts`: factorizations from so many starts, trained side by side; their mean is served.
     """
 
     width: int = 16
@@ -73,6 +74,7 @@ class FactorConfig:
     behaviour_width: int = 32
     text_width: int = 0
     waves: int = 6
+    starts: int = 1
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def with_drawn_items(batch: Batch, known: tf.Tensor, count: int, seed: tf.Tensor
         "target_ratings": tf.fill(shape, float("nan")),
         "target_clicks": tf.fill(shape, float("nan")),
         "target_rows": tf.fill(shape, tf.constant(-1, tf.int64)),
+        "target_peers": tf.zeros(shape),
     }
     wide = {name: tf.concat([batch[name], more], axis=1) for name, more in nothing.items()}
     return {**batch, **wide}

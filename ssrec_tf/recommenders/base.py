@@ -40,10 +40,18 @@ class Behaviour(NamedTuple):
 
 
 class PairScores(NamedTuple):
-    """`rating` in the scale's units, unclipped; `click_logit`. Float32 [batch, targets]."""
+    """Scores of pairs, all float32 [batch, targets].
+
+    Attributes:
+        rating: in the scale's units, unclipped.
+        click_logit: of the click.
+        spread: variance of a rating among the members whose mean it is, in variances of
+            the ratings; 0 where there are no members.
+    """
 
     rating: tf.Tensor
     click_logit: tf.Tensor
+    spread: tf.Tensor
 
 
 class Outputs(NamedTuple):
@@ -126,21 +134,26 @@ class Recommender(keras.Model):
         """Loss of each task, scalars.
 
         The squared error is counted in variances of the ratings, so that the weights mean
-        the same on any scale. In training a click's label may be smoothed.
+        the same on any scale. In training a click's label may be smoothed, and members are
+        judged one by one: the mean of their squared errors is that of their mean plus their
+        variance.
 
-        Reference:
+        References:
             Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
+            Krogh & Vedelsby 1995, "Neural Network Ensembles, Cross Validation, and Active
+                Learning" (the sum).
         """
         scores = outputs.scores
         ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
-        error = (scores.rating - _zero_nan(ratings)) / self.statistics.deviation
-        labels = _zero_nan(clicks)
+        error = (scores.rating - zero_nan(ratings)) / self.statistics.deviation
+        labels, squared = zero_nan(clicks), error**2
         if training:
+            squared += scores.spread
             smoothing = self.config.regularisation.label_smoothing
             labels = labels * (1.0 - smoothing) + 0.5 * smoothing
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores.click_logit)
         return {
-            "rating_loss": mean_where(error**2, ~tf.math.is_nan(ratings)),
+            "rating_loss": mean_where(squared, ~tf.math.is_nan(ratings)),
             "click_loss": mean_where(entropy, ~tf.math.is_nan(clicks)),
         }
 
@@ -154,7 +167,8 @@ class Recommender(keras.Model):
         return float(np.log(share / (1.0 - share)))
 
 
-def _zero_nan(x: tf.Tensor) -> tf.Tensor:
+def zero_nan(x: tf.Tensor) -> tf.Tensor:
+    """Put 0 for NaN."""
     return tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
 
 

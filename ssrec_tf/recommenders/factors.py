@@ -8,14 +8,17 @@ choice of items give. So a new user, or one with a rating more than yesterday, i
 any other, and an item known by its text only has factors too. Moods pass: a user's bias
 drifts as a Gaussian process in time, so the events near a moment say most about it.
 
+Training asks of every target what all but itself would have said, in closed form: it reads
+as much as serving does, where a log parted into what is read and what is asked reads less.
+Members that start from other draws (`starts`) stand side by side; their mean is served.
+
 References:
     Mnih & Salakhutdinov 2008, "Probabilistic Matrix Factorization" (the constrained kind:
         what a user chose shifts the prior).
     Koren 2008, "Factorization meets the neighborhood" (the same, as SVD++).
-    Bishop 2006, "Pattern Recognition and Machine Learning", section 3.3 (the posterior).
     Bertinetto et al. 2019, arXiv:1805.08136 (learning through a ridge regression).
     Koren 2009, "Collaborative filtering with temporal dynamics" (biases that drift).
-    Rahimi & Recht 2007, "Random Features for Large-Scale Kernel Machines" (the waves).
+    Lakshminarayanan et al. 2017, arXiv:1612.01474 (members from other starts).
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ import tensorflow as tf
 
 from ssrec_tf.config import FactorConfig
 from ssrec_tf.recommenders.base import normal
+from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
+from ssrec_tf.recommenders.reading import Events
+from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.text_table import TextTable
 
 # Prior precisions beside that of the noise, by what an entry is: a loading and a shift of
@@ -34,9 +40,6 @@ _LEVEL_PRECISION, _USER_PRECISION = 0.3, 0.3
 # A co-occurrence vector is dense: each of its entries speaks for every item at once.
 _BEHAVIOUR_PRECISION = 10.0
 _BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
-# Paces at which a bias drifts, in days: minutes, a sitting, from day to day, over a season.
-_PACES = (0.003, 0.02, 1.0, 30.0)
-_DAY = 86_400.0
 
 
 class Factors(keras.layers.Layer):
@@ -44,8 +47,8 @@ class Factors(keras.layers.Layer):
 
     With k for `config.width` and t for `config.text_width`, an item's row holds k learnt
     loadings, its level, k + 1 shifts that its choice gives to a user's prior, and t loadings
-    of its text: float32 [2 k + 2 + t]. A user's weights are a bias, k factors, t factors of
-    texts and w of the bias' drift: float32 [1 + k + t + w].
+    of its text: float32 [members, 2 k + 2 + t]. A user's weights are a bias, k factors, t
+    factors of texts and w of the bias' drift: float32 [members, 1 + k + t + w].
 
     Args:
         text: the catalogue's tokens and users' tokens.
@@ -61,51 +64,45 @@ class Factors(keras.layers.Layer):
         super().__init__(name="factors")
         self.config = config
         self.rows = 2 * config.width + 2
-        words = len(text.vocabulary.words)
+        words, members = len(text.vocabulary.words), config.starts
         self._common = tf.constant(common, tf.float32)  # [words]
         count, behaviour = len(text.item_tokens), config.behaviour_width
-        self.of_id = self._table("factor_of_id", count)
-        self.of_word = self._table("factor_of_word", words)
-        self.of_behaviour = self._table("factor_of_behaviour", behaviour)
-        self.of_user_word = self.add_weight(
-            shape=(words, config.width + 1), initializer="zeros", name="factor_of_user_word"
-        )
-        self.start = self.add_weight(
-            shape=(config.width + 1,), initializer="zeros", name="factor_start"
-        )
-        self.drift = self.add_weight(
-            shape=(len(_PACES),),
-            initializer=keras.initializers.Constant(0.3),
-            name="factor_drift",
-        )
-        self.behaviour = self.add_weight(
-            shape=(count, behaviour), initializer="zeros", trainable=False, name="behaviour"
-        )
-        self.text_axes = self.add_weight(
-            shape=(encoder_width, config.text_width),
-            initializer="zeros",
-            trainable=False,
-            name="text_axes",
-        )
-        self.text_scale = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(0.3), name="factor_text_scale"
-        )
-        self._frequencies = tf.constant(_frequencies(config.waves))  # [paces, waves]
+        self.of_id = self._table("of_id", count)
+        self.of_word = self._table("of_word", words)
+        self.of_behaviour = self._table("of_behaviour", behaviour)
+        user = (members, config.width + 1)
+        self.of_user_word = self._weight("of_user_word", (words, *user), 0.0)
+        self.start = self._weight("start", user, 0.0)
+        self.drift = self._weight("drift", (members, len(PACES)), 0.3)
+        self.text_scale = self._weight("text_scale", (members, 1), 0.3)
+        for name, shape in (
+            ("behaviour", (count, behaviour)),
+            ("text_axes", (encoder_width, config.text_width)),
+        ):
+            value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+            setattr(self, name, value)
+        self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
         self.precisions = tf.constant(  # [2 k + 2]
             [1.0] * config.width + [_LEVEL_PRECISION] + [1.0] * (config.width + 1)
         )
+        weights = config.width + config.text_width + 2 * len(PACES) * config.waves
+        self._precision = tf.constant([_BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
         self.built = True
 
+    def _weight(self, name: str, shape: tuple[int, ...], start: float) -> keras.Variable:
+        value = keras.initializers.Constant(start)
+        return self.add_weight(shape=shape, initializer=value, name=f"factor_{name}")
+
     def _table(self, name: str, rows: int) -> keras.Variable:
-        """Loadings start as draws, the rest at 0: float32 [rows, 2 k + 2]."""
+        """Loadings start as draws, the rest at 0: float32 [rows, members, 2 k + 2]."""
         draw, width = normal(), self.config.width
 
-        def initial(shape: tuple[int, int], dtype: str) -> tf.Tensor:
-            return tf.concat(
-                [draw((rows, width), dtype), tf.zeros((rows, shape[1] - width), dtype)], axis=1
-            )
+        def initial(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
+            drawn = draw((*shape[:-1], width), dtype)
+            return tf.concat([drawn, tf.zeros((*shape[:-1], shape[-1] - width), dtype)], axis=-1)
 
-        return self.add_weight(shape=(rows, self.rows), initializer=initial, name=name)
+        shape = (rows, self.config.starts, self.rows)
+        return self.add_weight(shape=shape, initializer=initial, name=f"factor_{name}")
 
     def store(self, vectors: np.ndarray, directions: np.ndarray) -> None:
         """Keep the co-occurrence vectors, and the axes along which texts differ most.
@@ -135,94 +132,138 @@ class Factors(keras.layers.Layer):
             speaks: float32 [...], 0 switches off what is known of the item beside its text.
 
         Returns:
-            float32 [..., 2 k + 2 + t].
+            float32 [..., members, 2 k + 2 + t].
         """
-        known = tf.gather(self.of_id, refs)  # [..., 2 k + 2]
+        known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 2]
         met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
-        known += tf.einsum("...d,dr->...r", met, tf.convert_to_tensor(self.of_behaviour))
+        known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
         there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
-        said = tf.gather(self.of_word, words)  # [..., item width, 2 k + 2]
-        learnt = known * speaks[..., None] + tf.einsum("...n,...nr->...r", there, said)
-        axes = self.text_scale * tf.convert_to_tensor(self.text_axes)  # [encoder width, t]
-        return tf.concat([learnt, tf.einsum("...e,et->...t", directions, axes)], axis=-1)
+        said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 2]
+        learnt = known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
+        along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
+        # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
+        return tf.concat([learnt, along[..., None, :] * self.text_scale], axis=-1)
 
     def waves(self, times: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
-        """Features of moments, whose inner product falls off with the time between them.
+        """Features of moments, see `moments.waves_of`: float32 [batch, n, w].
 
-        Args:
-            times: int64 [batch, n], in seconds, 0 where unknown: nothing is felt then.
-            moment: int64 [batch, 1], what times are counted from; any will do.
-
-        Returns:
-            float32 [batch, n, w].
+        How much of each pace is felt, `drift`, each member says where it uses them.
         """
-        days = tf.cast(times - moment, tf.float32) / _DAY  # [batch, n]
-        angles = days[:, :, None, None] * self._frequencies  # [batch, n, paces, waves]
-        both = tf.concat([tf.cos(angles), tf.sin(angles)], axis=-1)
-        both *= self.drift[:, None] * float(max(self.config.waves, 1)) ** -0.5
-        both *= tf.cast(times > 0, tf.float32)[:, :, None, None]
-        shape = tf.shape(times)
-        return tf.reshape(both, [shape[0], shape[1], both.shape[2] * both.shape[3]])  # [b, n, w]
+        return waves_of(times, moment, self._frequencies)
 
-    def posterior(
-        self, rows: tf.Tensor, waves: tf.Tensor, stars: tf.Tensor, mask: tf.Tensor, user: tf.Tensor
-    ) -> tf.Tensor:
+    def posterior(self, history: Events, user: tf.Tensor) -> tf.Tensor:
         """Regress ratings on the items' loadings and the waves of their moments.
 
         Args:
-            rows: float32 [batch, history, 2 k + 2 + t], of `read`.
-            waves: float32 [batch, history, w], of `waves`.
-            stars: float32 [batch, history], standardized ratings, NaN where there is none.
-            mask: float32 [batch, history], 0 is padding.
+            history: of [batch, history].
             user: int32 [batch, user width], words of the user's text.
 
         Returns:
-            Weights, float32 [batch, 1 + k + t + w].
+            Weights, float32 [batch, members, 1 + k + t + w].
         """
-        loadings, level, _ = self._split(rows)
-        rated = mask * tf.cast(~tf.math.is_nan(stars), tf.float32)  # [batch, history]
-        above = tf.where(rated > 0, stars - level, 0.0)
-        design = tf.concat([_with_bias(loadings), waves], axis=-1) * rated[..., None]
-        width = design.shape[-1]  # of [batch, history, 1 + k + t + w]
-        precision = tf.constant([_BIAS_PRECISION] + [1.0] * (width - 1))
-        normal_matrix = tf.matmul(design, design, transpose_a=True) + tf.linalg.diag(precision)
-        prior = self._prior(rows, mask, user)  # of bias and factors; of the rest it is 0
-        prior = tf.pad(prior, [[0, 0], [0, width - prior.shape[-1]]])
-        target = tf.einsum("bhk,bh->bk", design, above) + precision * prior
-        factor = tf.linalg.cholesky(normal_matrix)  # [batch, width, width]
-        return tf.linalg.cholesky_solve(factor, target[..., None])[..., 0]
+        design, above = self._known(history)
+        prior = self._profile(user) + self._shift(*self._chosen(history))
+        seen = observe(design, above, self._precision)
+        return posterior_mean(seen, self._precision, self._padded(prior))
 
-    def _prior(self, rows: tf.Tensor, mask: tf.Tensor, user: tf.Tensor) -> tf.Tensor:
-        """Prior mean, by profile and by what was chosen, rated or not: float32 [batch, k + 1]."""
-        shift = self._split(rows)[2]
-        events = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
-        chosen = tf.einsum("bh,bhk->bk", mask, shift) * tf.math.rsqrt(events)
-        profile = tf.gather(self.of_user_word, user)  # [batch, user width, k + 1]
-        profile *= tf.cast(user != 0, tf.float32)[..., None]
-        return self.start + tf.reduce_sum(profile, axis=1) + chosen
+    def left_out(self, history: Events, targets: Events, user: tf.Tensor) -> tf.Tensor:
+        """Score each target by the history and the other targets.
+
+        Args:
+            history: of [batch, history].
+            targets: of [batch, targets]; one of mask 0 is asked, but tells the others nothing.
+            user: int32 [batch, user width], words of the user's text.
+
+        Returns:
+            Ratings above the mean, in deviations: float32 [batch, targets, members].
+        """
+        every = Events(
+            *(tf.concat([one, other], axis=1) for one, other in zip(history, targets, strict=True))
+        )
+        design, above = self._known(targets)
+        total, count = self._chosen(every)  # [batch, members, k + 1], [batch]
+        own = targets.mask[..., None, None] * self._split(targets.rows)[2]
+        # Without its own choice too: [batch, targets, members, k + 1].
+        shift = self._shift(total[:, None] - own, count[:, None] - targets.mask)
+        prior = self._padded(tf.transpose(self._profile(user)[:, None] + shift, [0, 2, 1, 3]))
+        found = left_out(
+            observe(*self._known(every), self._precision),
+            self._precision,
+            prior,  # [batch, members, targets, 1 + k + t + w]
+            self._design(targets.rows, targets.waves),
+            above,
+            tf.cast(tf.reduce_any(design != 0, axis=-1), tf.float32),
+        )
+        level = self._split(targets.rows)[1]
+        return level + tf.transpose(found, [0, 2, 1])  # [batch, targets, members]
 
     def score(self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
         """Ratings above the mean, in deviations.
 
         Args:
-            weights: float32 [batch, 1 + k + t + w], of `posterior`.
-            rows: float32 [batch, targets, 2 k + 2 + t], of `read`.
+            weights: float32 [batch, members, 1 + k + t + w], of `posterior`.
+            rows: float32 [batch, targets, members, 2 k + 2 + t], of `read`.
             waves: float32 [batch, targets or 1, w], of the moments of the targets.
 
         Returns:
-            float32 [batch, targets].
+            float32 [batch, targets, members].
         """
         loadings, level, _ = self._split(rows)
         cut = 1 + loadings.shape[-1]
-        drift = tf.einsum("btw,bw->bt", waves, weights[:, cut:])  # [batch, targets or 1]
-        return level + drift + tf.einsum("btk,bk->bt", _with_bias(loadings), weights[:, :cut])
+        drift = tf.einsum("btw,mw,bmw->btm", waves, self._scales(), weights[..., cut:])
+        taste = tf.einsum("btmk,bmk->btm", _with_bias(loadings), weights[..., :cut])
+        return level + drift + taste
+
+    def _known(self, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of the design, zeros where there is no rating, and ratings above the level.
+
+        float32 [batch, members, n, 1 + k + t + w], [batch, members, n].
+        """
+        rated = events.mask * tf.cast(~tf.math.is_nan(events.stars), tf.float32)  # [batch, n]
+        design = self._design(events.rows, events.waves) * rated[:, None, :, None]
+        level = tf.transpose(self._split(events.rows)[1], [0, 2, 1])  # [batch, members, n]
+        rated = rated[:, None, :]
+        return design, tf.where(rated > 0, events.stars[:, None, :] - level, 0.0)
+
+    def _design(self, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
+        """Float32 [batch, members, n, 1 + k + t + w]."""
+        loadings = tf.transpose(_with_bias(self._split(rows)[0]), [0, 2, 1, 3])
+        felt = waves[:, None] * self._scales()[:, None, :]  # [batch, members, n, w]
+        return tf.concat([loadings, felt], axis=-1)
+
+    def _scales(self) -> tf.Tensor:
+        """How much of each wave is felt: float32 [members, w]."""
+        return tf.repeat(self.drift, 2 * self.config.waves, axis=1)
+
+    def _chosen(self, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum of the shifts of what was chosen, rated or not, and how many: of `_shift`."""
+        shift = self._split(events.rows)[2]
+        return tf.einsum("bn,bnmk->bmk", events.mask, shift), tf.reduce_sum(events.mask, axis=1)
+
+    def _shift(self, total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """Shift of the prior: [..., members, k + 1] by [...], the same."""
+        return total * tf.math.rsqrt(tf.maximum(count, 1.0))[..., None, None]
+
+    def _profile(self, user: tf.Tensor) -> tf.Tensor:
+        """Prior mean by profile: float32 [batch, members, k + 1]."""
+        profile = tf.gather(self.of_user_word, user)  # [batch, user width, members, k + 1]
+        profile *= tf.cast(user != 0, tf.float32)[..., None, None]
+        return self.start + tf.reduce_sum(profile, axis=1)
+
+    def _padded(self, prior: tf.Tensor) -> tf.Tensor:
+        """Prior means of all weights, 0 for texts and waves: [..., k + 1] to [..., 1+k+t+w]."""
+        rest = len(self._precision) - (self.config.width + 1)
+        return tf.concat([prior, tf.zeros_like(prior[..., :1]) + tf.zeros([rest])], axis=-1)
 
     def prior_loss(self) -> tf.Tensor:
-        """Negative log prior of all weights, in variances of the noise: float32 []."""
+        """Negative log prior of all weights, in variances of the noise: float32 [].
+
+        Of several members it is the mean, as their loss is.
+        """
         held = ((self.of_id, 1.0), (self.of_word, 1.0), (self.of_behaviour, _BEHAVIOUR_PRECISION))
         total = tf.add_n([p * tf.reduce_sum(w**2 * self.precisions) for w, p in held])
         total += _USER_PRECISION * tf.reduce_sum(self.of_user_word**2)
-        return self.config.precision * total
+        return self.config.precision * total / self.config.starts
 
     def _split(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loadings [..., k + t], level [...], shifts [..., k + 1]."""
@@ -232,13 +273,5 @@ class Factors(keras.layers.Layer):
 
 
 def _with_bias(loadings: tf.Tensor) -> tf.Tensor:
-    """Put a 1 before the loadings: [..., k] to [..., k + 1]."""
+    """Put a 1 before the loadings: [..., k + t] to [..., 1 + k + t]."""
     return tf.concat([tf.ones_like(loadings[..., :1]), loadings], axis=-1)
-
-
-def _frequencies(waves: int) -> np.ndarray:
-    """Angles a day, float32 [paces, waves]: quantiles of the spectrum of exp(-|t| / pace)."""
-    quantiles = (np.arange(waves) + 0.5) / max(waves, 1)
-    spectrum = np.tan(0.5 * np.pi * quantiles)  # of a half Cauchy distribution
-    found: np.ndarray = spectrum / np.array(_PACES)[:, None]
-    return found.astype(np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
-from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender
+from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender, zero_nan
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.reading import Items, ItemTexts
 
@@ -36,6 +36,12 @@ class Indexed(Recommender):
         1970, 0 where that is unknown.
         """
         raise NotImplementedError
+
+    def score_batch(
+        self, reading: Any, candidates: Items, batch: Batch, training: bool
+    ) -> PairScores:
+        """Score a batch's targets, which in training may be told by other targets too."""
+        return self.score(reading, candidates, batch["target_times"], training=training)
 
     def full_query(self, reading: Any) -> tf.Tensor:
         """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
@@ -86,10 +92,13 @@ class Indexed(Recommender):
 
     # Ratings
 
+    def stars(self, ratings: tf.Tensor) -> tf.Tensor:
+        """Ratings above their mean, in deviations; NaN stays: float32, same shape."""
+        return (ratings - self.statistics.mean) / self.statistics.deviation
+
     def standardized(self, ratings: tf.Tensor) -> tf.Tensor:
         """Ratings above their mean, in deviations; 0 for NaN: float32, same shape."""
-        zero = tf.where(tf.math.is_nan(ratings), self.statistics.mean, ratings)
-        return (zero - self.statistics.mean) / self.statistics.deviation
+        return zero_nan(self.stars(ratings))
 
     def rating_steps(self, ratings: tf.Tensor, rated: tf.Tensor) -> tf.Tensor:
         """Row of a rating embedding: 1 is "no rating", the steps follow: int32, same shape."""
@@ -102,7 +111,7 @@ class Indexed(Recommender):
         """See `Recommender.outputs_of`."""
         keep = self.items.draw_keep(seed) if training else None
         reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
-        scores = self.score(reading, candidates, batch["target_times"], training=training)
+        scores = self.score_batch(reading, candidates, batch, training)
         return Outputs(scores, self.full_query(reading), self.vectors_of(candidates), keep)
 
     def query_of(self, batch: Batch) -> tf.Tensor:

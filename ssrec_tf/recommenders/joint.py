@@ -60,7 +60,8 @@ class Joint(Recommender):
         out = self.head(self.dropout(read, training=training))  # [batch * targets, 2]
         out = tf.reshape(out, [batch, targets, 2])
         rating = self.statistics.mean + self.statistics.deviation * out[..., 0]
-        return PairScores(rating, self.logit_of_share() + out[..., 1])
+        click_logit = self.logit_of_share() + out[..., 1]
+        return PairScores(rating, click_logit, tf.zeros_like(rating))
 
     def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
         """See `Recommender.outputs_of`; `seed` draws how texts are changed, if they are."""

@@ -26,7 +26,7 @@ class Items(NamedTuple):
         next_states: float32 [..., width], for the next item.
         next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
-        factors: float32 [..., n], of `Factors.read`; n is 0 where there are none.
+        factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
     """
 
     states: tf.Tensor
@@ -35,6 +35,22 @@ class Items(NamedTuple):
     next_level: tf.Tensor
     directions: tf.Tensor
     factors: tf.Tensor
+
+
+class Events(NamedTuple):
+    """What users did, or are asked about, as the factorization sees it.
+
+    Attributes:
+        rows: float32 [batch, n, members, 2 k + 2 + t], of `Factors.read`.
+        waves: float32 [batch, n, w], of `Factors.waves`.
+        stars: float32 [batch, n], standardized ratings, NaN where there is none.
+        mask: float32 [batch, n], 0 is nothing at all.
+    """
+
+    rows: tf.Tensor
+    waves: tf.Tensor
+    stars: tf.Tensor
+    mask: tf.Tensor
 
 
 class NeuralReading(NamedTuple):
@@ -66,14 +82,16 @@ class Reading(NamedTuple):
 
     Attributes:
         query: float32 [batch, width], for the next item.
-        weights: float32 [batch, n], of `Factors.posterior`; n is 0 where there are none.
         moment: int64 [batch], when the newest event was; 0 where none has a time.
+        user: int32 [batch, user width], words of the user's text.
+        events: of the factorization, None where there is none.
         neural: of the neural head, None where there is none.
     """
 
     query: tf.Tensor
-    weights: tf.Tensor
     moment: tf.Tensor
+    user: tf.Tensor
+    events: Events | None
     neural: NeuralReading | None
 
 

@@ -118,11 +118,11 @@ class Retrieval(Indexed):
         level = candidates.level + reading.bias[:, None] + factor  # [batch, targets]
         rating = self.statistics.mean + self.statistics.deviation * level
         if self.statistics.has_click:
-            return PairScores(
-                rating, tf.nn.softplus(self.click_slope) * level + self.logit_of_share()
-            )
-        vectors = self.vectors_of(candidates)  # [batch, targets, width + 1]
-        return PairScores(rating, tf.einsum("bd,btd->bt", self.full_query(reading), vectors))
+            click = tf.nn.softplus(self.click_slope) * level + self.logit_of_share()
+        else:
+            vectors = self.vectors_of(candidates)  # [batch, targets, width + 1]
+            click = tf.einsum("bd,btd->bt", self.full_query(reading), vectors)
+        return PairScores(rating, click, tf.zeros_like(rating))
 
     # Losses
 

@@ -22,7 +22,7 @@ from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, normal
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.neural_head import NeuralHead, built_dense
-from ssrec_tf.recommenders.reading import Items, NeuralReading, Reading, pool_events
+from ssrec_tf.recommenders.reading import Events, Items, NeuralReading, Reading, pool_events
 
 
 class TwoLevel(Indexed):
@@ -75,13 +75,17 @@ class TwoLevel(Indexed):
 
     def read(self, behaviour: Behaviour, history: Items, training: bool = False) -> Reading:
         """Read behaviours: `history` holds [batch, history] items."""
-        # Standardized, NaN where there is none: [batch, history].
-        stars = (behaviour.ratings - self.statistics.mean) / self.statistics.deviation
+        stars = self.stars(behaviour.ratings)  # [batch, history]
         moment = tf.maximum(tf.reduce_max(behaviour.times, axis=1), 0)  # no events have none
+        events = None
+        if self.items.factors is not None:
+            waves = self.items.factors.waves(behaviour.times, moment[:, None])
+            events = Events(history.factors, waves, stars, behaviour.mask)
         return Reading(
             query=self._next_query(history.next_states, behaviour.mask),
-            weights=self._weights(behaviour, history, stars, moment),
             moment=moment,
+            user=behaviour.user,
+            events=events,
             neural=self._neural(behaviour, history, stars, training),
         )
 
@@ -97,18 +101,6 @@ class TwoLevel(Indexed):
         steps = self.rating_steps(behaviour.ratings, rated)
         found: NeuralReading = self.head.read(
             history, stars, steps, behaviour.mask, user_text, training
-        )
-        return found
-
-    def _weights(
-        self, behaviour: Behaviour, history: Items, stars: tf.Tensor, moment: tf.Tensor
-    ) -> tf.Tensor:
-        """The user's factors: float32 [batch, n]."""
-        if self.items.factors is None:
-            return tf.reduce_sum(history.factors, axis=1)  # [batch, 0]
-        waves = self.items.factors.waves(behaviour.times, moment[:, None])
-        found: tf.Tensor = self.items.factors.posterior(
-            history.factors, waves, stars, behaviour.mask, behaviour.user
         )
         return found
 
@@ -129,15 +121,42 @@ class TwoLevel(Indexed):
         `now` int64 [batch, targets or 1]: when the candidates are met, in seconds since
         1970, 0 where that is unknown.
         """
-        level, click = tf.constant(0.0), tf.constant(0.0)
-        if self.items.factors is not None:
+        levels = None
+        if self.items.factors is not None and reading.events is not None:
+            weights = self.items.factors.posterior(reading.events, reading.user)
             waves = self.items.factors.waves(now, reading.moment[:, None])
-            level = self.items.factors.score(reading.weights, candidates.factors, waves)
+            levels = self.items.factors.score(weights, candidates.factors, waves)
+        return self._pair_scores(reading, candidates, levels, training)
+
+    def score_batch(
+        self, reading: Reading, candidates: Items, batch: Batch, training: bool
+    ) -> PairScores:
+        """See `Indexed.score_batch`; a factorization learns from what all but a target say."""
+        factors = self.items.factors
+        if not training or factors is None or reading.events is None:
+            return super().score_batch(reading, candidates, batch, training)
+        targets = Events(
+            rows=candidates.factors,
+            waves=factors.waves(batch["target_times"], reading.moment[:, None]),
+            stars=self.stars(batch["target_ratings"]),
+            mask=batch["target_peers"],
+        )
+        levels = factors.left_out(reading.events, targets, reading.user)
+        return self._pair_scores(reading, candidates, levels, training)
+
+    def _pair_scores(
+        self, reading: Reading, candidates: Items, levels: tf.Tensor | None, training: bool
+    ) -> PairScores:
+        """Scores by what a factorization's members say, [batch, targets, members], if any."""
+        level, click, spread = tf.constant(0.0), tf.constant(0.0), tf.constant(0.0)
+        if levels is not None:
+            level = tf.reduce_mean(levels, axis=-1)  # [batch, targets]
+            spread = tf.math.reduce_variance(levels, axis=-1)
         if self.head is not None and reading.neural is not None:
             level, click = self.head.score(reading.neural, candidates, level, training)
         rating = self.statistics.mean + self.statistics.deviation * level
         click += tf.nn.softplus(self.click_slope) * level + self.logit_of_share()
-        return PairScores(rating, click)
+        return PairScores(rating, click, spread + tf.zeros_like(rating))
 
     def task_losses(
         self, outputs: Outputs, batch: Batch, *, training: bool

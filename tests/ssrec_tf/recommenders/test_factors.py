@@ -10,14 +10,14 @@ from ssrec_tf import learning
 from ssrec_tf.config import FactorConfig, from_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.factors import Factors
+from ssrec_tf.recommenders.reading import Events
 from ssrec_tf.scoring import score_part
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, fitted
 
-SIZES = FactorConfig(width=3, precision=7.0, behaviour_width=4, text_width=2, waves=2)
-K, TEXT, ENCODED, DAY = SIZES.width, SIZES.text_width, 6, 86_400
+SIZES = FactorConfig(width=3, precision=7.0, behaviour_width=4, text_width=2, waves=2, starts=2)
+K, TEXT, STARTS, ENCODED, DAY = SIZES.width, SIZES.text_width, SIZES.starts, 6, 86_400
 ROW = 2 * K + 2 + TEXT
-PACES = np.array([0.003, 0.02, 1.0, 30.0])
 
 
 def factors_of(world, config=SIZES, common=None):
@@ -45,12 +45,16 @@ def test_an_items_row_by_hand(world):
     directions = np.random.default_rng(1).normal(size=(2, ENCODED))
     inputs = tf.constant([4, 4]), tf.constant(words), floats(directions), floats([1.0, 0.0])
     rows = layer.read(*inputs).numpy()
+    assert rows.shape == (2, STARTS, ROW)
     said = layer.of_word.numpy()[5] + 2 * layer.of_word.numpy()[7]
-    met = layer.behaviour.numpy()[4] @ layer.of_behaviour.numpy()
-    assert rows[0, :-TEXT] == pytest.approx(said + layer.of_id.numpy()[4] + met, abs=1e-5)
-    assert rows[1, :-TEXT] == pytest.approx(said, abs=1e-5)
-    along = directions @ layer.text_axes.numpy() * float(layer.text_scale)
-    assert rows[:, -TEXT:] == pytest.approx(along, abs=1e-5)
+    met = np.tensordot(layer.behaviour.numpy()[4], layer.of_behaviour.numpy(), 1)
+    known = said + layer.of_id.numpy()[4] + met  # [starts, 2 k + 2]
+    assert rows[0, :, :-TEXT] == pytest.approx(known, abs=1e-5)
+    assert rows[1, :, :-TEXT] == pytest.approx(said, abs=1e-5)
+    along = directions @ layer.text_axes.numpy()
+    for start in range(STARTS):
+        scale = layer.text_scale.numpy()[start, 0]
+        assert rows[:, start, -TEXT:] == pytest.approx(along * scale, abs=1e-5)
 
 
 def test_axes_are_those_along_which_texts_differ_most(world):
@@ -80,109 +84,125 @@ def test_an_unknown_item_has_factors_of_its_words_only(world):
     there = there[model.items._common_words()[there] & (there != 0)]
     assert len(there)
     wanted = factors.of_word.numpy()[there].sum(0)
-    assert unknown[0, :-TEXT] == pytest.approx(wanted, abs=1e-5)
-    assert np.abs(known - unknown)[:, :-TEXT].min() > 1e-3
-    assert np.array_equal(known[:, -TEXT:], unknown[:, -TEXT:])  # the text is the same
-
-
-# Waves
-
-
-@pytest.mark.parametrize(("count", "tolerance"), [(6, 0.2), (400, 0.02)])
-def test_waves_multiply_to_exponential_kernels(world, count, tolerance):
-    layer = factors_of(world, replace(SIZES, waves=count))
-    sizes = np.array([0.5, 1.0, 1.5, 0.7])
-    layer.drift.assign(sizes)
-    start = 881_250_949
-    gaps = np.array([0, 60, 600, 7_200, DAY, 3 * DAY, 20 * DAY])
-    times = tf.constant([start + gaps], tf.int64)
-    waves = layer.waves(times, tf.constant([[start]], tf.int64)).numpy()[0]
-    found = waves @ waves[0]
-    wanted = np.exp(-gaps[:, None] / DAY / PACES) @ sizes**2
-    assert found == pytest.approx(wanted, abs=tolerance * np.sum(sizes**2))
-    assert found[0] == pytest.approx(np.sum(sizes**2), rel=1e-5)
-
-
-def test_it_does_not_matter_what_times_are_counted_from(world):
-    layer = factors_of(world)
-    times = tf.constant([[881_250_949, 881_254_000, 881_300_000]], tf.int64)
-    products = []
-    for moment in (881_250_949, 881_300_000, 881_260_000):
-        waves = layer.waves(times, tf.constant([[moment]], tf.int64)).numpy()[0]
-        products.append(waves @ waves.T)
-    assert products[1] == pytest.approx(products[0], abs=1e-3)
-    assert products[2] == pytest.approx(products[0], abs=1e-3)
-
-
-def test_an_unknown_moment_is_not_felt(world):
-    layer = factors_of(world)
-    times = tf.constant([[0, 881_250_949]], tf.int64)
-    waves = layer.waves(times, tf.constant([[881_250_949]], tf.int64)).numpy()[0]
-    assert not waves[0].any()
-    assert waves[1].any()
-    still = factors_of(world, replace(SIZES, waves=0))
-    assert still.waves(times, tf.constant([[0]], tf.int64)).shape == (1, 2, 0)
+    assert unknown[0, :, :-TEXT] == pytest.approx(wanted, abs=1e-5)
+    assert np.abs(known - unknown)[..., :-TEXT].min() > 1e-3
+    assert np.array_equal(known[..., -TEXT:], unknown[..., -TEXT:])  # the text is the same
 
 
 # Users
 
 
-def history(layer, seed=3):
-    """Two users of five events, of which one is padding and one has no rating."""
+def events_of(layer, count=5, seed=3):
+    """Of two users; of the first the second has no rating and the last is padding."""
     rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(2, 5, ROW))
-    stars = rng.normal(size=(2, 5))
+    stars = rng.normal(size=(2, count))
     stars[0, 1] = np.nan
-    mask = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
-    times = 881_250_949 + rng.integers(0, 3 * DAY, (2, 5))
-    waves = layer.waves(tf.constant(times), tf.constant(times.max(1, keepdims=True)))
-    user = np.array([[6, 8, 8, 0], [0, 0, 0, 0]], np.int32)
-    return floats(rows), waves, floats(stars), floats(mask), tf.constant(user)
+    mask = np.array([[1.0] * (count - 1) + [0.0], [0.0] * count])
+    times = 881_250_949 + rng.integers(0, 3 * DAY, (2, count))
+    waves = layer.waves(tf.constant(times), tf.constant([[881_250_949]] * 2, tf.int64))
+    rows = rng.normal(size=(2, count, STARTS, ROW))
+    return Events(floats(rows), waves, floats(stars), floats(mask))
+
+
+USER = tf.constant([[6, 8, 8, 0], [0, 0, 0, 0]], tf.int32)
+
+
+def weights_by_hand(layer, start, events):
+    """Weights of the first user after the events of a list of (row, wave, star or None)."""
+    words = layer.of_user_word.numpy()[:, start]
+    chosen = sum(row[K + 1 : -TEXT] for row, _, _ in events) / np.sqrt(len(events))
+    prior = layer.start.numpy()[start] + words[6] + 2 * words[8] + chosen
+    scale = np.repeat(layer.drift.numpy()[start], 2 * SIZES.waves)
+    rated = [(row, wave, star) for row, wave, star in events if not np.isnan(star)]
+    design = np.array([[1.0, *row[:K], *row[-TEXT:], *(wave * scale)] for row, wave, star in rated])
+    above = np.array([star - row[K] for row, _, star in rated])
+    prior = np.concatenate([prior, np.zeros(design.shape[1] - len(prior))])
+    penalty = np.diag([3.0] + [1.0] * (design.shape[1] - 1))
+    found = prior + np.linalg.solve(
+        design.T @ design + penalty, design.T @ (above - design @ prior)
+    )
+    return found, scale
+
+
+def of_first(events, start):
+    rows, waves, stars, _ = (part.numpy() for part in events)
+    return [(rows[0, i, start], waves[0, i], stars[0, i]) for i in range(rows.shape[1] - 1)]
+
+
+def score_by_hand(weights, scale, row, wave):
+    loadings = np.concatenate([[1.0], row[:K], row[-TEXT:], wave * scale])
+    return row[K] + loadings @ weights
 
 
 def test_the_posterior_is_a_ridge_regression_around_the_prior(world):
     layer = factors_of(world)
-    rows, waves, stars, _, _ = (x.numpy() for x in history(layer))
-    found = layer.posterior(*history(layer)).numpy()
-    # Of the first user events 0, 2 and 3 are rated, 0 to 3 were chosen.
-    words = layer.of_user_word.numpy()
-    prior = layer.start.numpy() + words[6] + 2 * words[8] + rows[0, :4, K + 1 : -TEXT].sum(0) / 2
-    prior = np.concatenate([prior, np.zeros(TEXT + waves.shape[-1])])
-    design = np.array(
-        [[1.0, *rows[0, i, :K], *rows[0, i, -TEXT:], *waves[0, i]] for i in (0, 2, 3)]
-    )
-    above = np.array([stars[0, i] - rows[0, i, K] for i in (0, 2, 3)])
-    penalty = np.diag([3.0] + [1.0] * (design.shape[1] - 1))
-    step = np.linalg.solve(design.T @ design + penalty, design.T @ (above - design @ prior))
-    assert found[0] == pytest.approx(prior + step, abs=1e-4)
-    # Of the second nothing is known.
-    assert found[1, : K + 1] == pytest.approx(layer.start.numpy(), abs=1e-5)
-    assert not found[1, K + 1 :].any()
+    events = events_of(layer)
+    found = layer.posterior(events, USER).numpy()
+    for start in range(STARTS):
+        wanted, _ = weights_by_hand(layer, start, of_first(events, start))
+        assert found[0, start] == pytest.approx(wanted, abs=1e-4)
+        # Of the second user nothing is known.
+        assert found[1, start, : K + 1] == pytest.approx(layer.start.numpy()[start], abs=1e-5)
+    assert not found[1, :, K + 1 :].any()
 
 
 def test_ratings_that_are_none_and_padding_say_nothing(world):
     layer = factors_of(world)
-    rows, waves, stars, mask, user = (x.numpy() for x in history(layer))
-    before = layer.posterior(*history(layer)).numpy()
+    before = layer.posterior(events_of(layer), USER).numpy()
+    rows, waves, stars, mask = (part.numpy() for part in events_of(layer))
     stars[:, 4], stars[1] = 100.0, 100.0
     rows[0, 4], rows[1], waves[0, 4], waves[1] = 100.0, 100.0, 100.0, 100.0
-    rows[0, 1, [*range(K + 1), -1]] = 100.0  # what an event without a rating loads is not asked
-    assert layer.posterior(rows, waves, stars, mask, user).numpy() == pytest.approx(before)
+    rows[0, 1][:, [*range(K + 1), -1]] = 100.0  # an event without a rating: not asked
+    assert layer.posterior(Events(rows, waves, stars, mask), USER).numpy() == pytest.approx(before)
 
 
 def test_a_score_by_hand(world):
     layer = factors_of(world)
     rng = np.random.default_rng(4)
-    waves = rng.normal(size=(2, 1, 12))
-    weights, rows = rng.normal(size=(2, 1 + K + TEXT + 12)), rng.normal(size=(2, 4, ROW))
+    waves, wide = rng.normal(size=(2, 1, 16)), 1 + K + TEXT + 16
+    weights = rng.normal(size=(2, STARTS, wide))
+    rows = rng.normal(size=(2, 4, STARTS, ROW))
     found = layer.score(floats(weights), floats(rows), floats(waves)).numpy()
-    for user in range(2):
-        for target in range(4):
-            row, own = rows[user, target], weights[user]
-            loadings = np.concatenate([row[:K], row[-TEXT:]])
-            wanted = row[K] + own[0] + loadings @ own[1 : 1 + K + TEXT]
-            wanted += waves[user, 0] @ own[1 + K + TEXT :]
-            assert found[user, target] == pytest.approx(wanted, abs=1e-5)
+    assert found.shape == (2, 4, STARTS)
+    for user, target, start in np.ndindex(found.shape):
+        scale = np.repeat(layer.drift.numpy()[start], 2 * SIZES.waves)
+        wanted = score_by_hand(
+            weights[user, start], scale, rows[user, target, start], waves[user, 0]
+        )
+        assert found[user, target, start] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("among", [True, False])
+def test_a_target_is_scored_by_all_but_itself(world, among):
+    layer = factors_of(world)
+    history, targets = events_of(layer), events_of(layer, count=4, seed=8)
+    if not among:  # in order of time targets do not tell of one another
+        targets = targets._replace(mask=tf.zeros_like(targets.mask))
+    found = layer.left_out(history, targets, USER).numpy()
+    for start in range(STARTS):
+        known = of_first(targets, start)
+        for target, (row, wave, _) in enumerate(known):
+            others = known[:target] + known[target + 1 :] if among else []
+            weights, scale = weights_by_hand(layer, start, of_first(history, start) + others)
+            wanted = score_by_hand(weights, scale, row, wave)
+            assert found[0, target, start] == pytest.approx(wanted, abs=1e-3)
+
+
+def test_members_are_judged_one_by_one(world):
+    model, batch = build(world, pair_head="factorization", factors=SIZES), batch_of(world)
+    for variable in model.items.factors.trainable_variables:
+        variable.assign(np.random.default_rng(5).normal(size=variable.shape) * 0.3)
+    outputs = model.outputs_of(batch, seed=tf.constant([1, 2], tf.int64), training=True)
+    assert outputs.scores.spread.numpy().max() > 1e-4
+    losses = [
+        float(model.task_losses(outputs, batch, training=training)["rating_loss"])
+        for training in (True, False)
+    ]
+    rated = ~np.isnan(batch["target_ratings"].numpy())
+    spread = outputs.scores.spread.numpy()[rated].mean()
+    assert losses[0] - losses[1] == pytest.approx(spread, rel=1e-4)
+    one = build(world, pair_head="factorization", factors=replace(SIZES, starts=1))
+    assert not one.scores_of(batch).spread.numpy().any()
 
 
 def test_the_prior_by_hand(world):
@@ -191,7 +211,7 @@ def test_the_prior_by_hand(world):
     parts = {"of_id": 1.0, "of_word": 1.0, "of_behaviour": 10.0}
     wanted = sum(p * (getattr(layer, n).numpy() ** 2 @ columns).sum() for n, p in parts.items())
     wanted += 0.3 * (layer.of_user_word.numpy() ** 2).sum()
-    assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted, rel=1e-4)
+    assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted / STARTS, rel=1e-4)
 
 
 # The reading
@@ -223,16 +243,16 @@ def test_factorization_alone_scores_by_the_posterior(world):
     items, targets = batch["history_items"], batch["target_items"]
     stars = (batch["history_ratings"] - statistics.mean) / statistics.deviation
     zero = tf.zeros([8, 1], tf.int64)  # times of this world are small
-    weights = factors.posterior(
+    events = Events(
         tf.gather(every, items),
         factors.waves(batch["history_times"], zero),
         stars,
         tf.cast(items > 0, tf.float32),
-        tf.gather(world.text.user_tokens, batch["user"]),
     )
+    weights = factors.posterior(events, tf.gather(world.text.user_tokens, batch["user"]))
     now = factors.waves(batch["target_times"], zero)
     level = factors.score(weights, tf.gather(every, targets), now)
-    wanted = statistics.mean + statistics.deviation * level.numpy()
+    wanted = statistics.mean + statistics.deviation * level.numpy().mean(-1)
     assert model.scores_of(batch).rating.numpy() == pytest.approx(wanted, abs=1e-3)
 
 
