@@ -62,12 +62,15 @@ class Outputs(NamedTuple):
         query: float32 [batch, width + 1], for the next item; None where a reading has none.
         vectors: float32 [batch, targets, width + 1], what `query` multiplies; or None.
         keep: float32 [items + 1], 0 where an item's id was dropped; None is nowhere.
+        history: scores [batch, history] of what was read, each as if it had not been; in
+            training only, None where a reading cannot say.
     """
 
     scores: PairScores
     query: tf.Tensor | None = None
     vectors: tf.Tensor | None = None
     keep: tf.Tensor | None = None
+    history: PairScores | None = None
 
 
 class Recommender(keras.Model):
@@ -143,19 +146,29 @@ class Recommender(keras.Model):
             Krogh & Vedelsby 1995, "Neural Network Ensembles, Cross Validation, and Active
                 Learning" (the sum).
         """
-        scores = outputs.scores
-        ratings, clicks = batch["target_ratings"], batch["target_clicks"]  # [batch, targets]
-        error = (scores.rating - zero_nan(ratings)) / self.statistics.deviation
-        labels, squared = zero_nan(clicks), error**2
+        clicks = batch["target_clicks"]  # [batch, targets]
+        squared = self._squared_error(outputs.scores, batch["target_ratings"], training)
+        if outputs.history is not None:
+            # In order of time nothing is to be told by what came later.
+            peers = tf.reduce_max(batch["target_peers"], axis=1, keepdims=True)  # [batch, 1]
+            known = tf.where(peers > 0, batch["history_ratings"], float("nan"))
+            more = self._squared_error(outputs.history, known, training)
+            squared = tf.concat([squared, more], axis=1)  # [batch, targets + history]
+        labels = zero_nan(clicks)
         if training:
-            squared += scores.spread
             smoothing = self.config.regularisation.label_smoothing
             labels = labels * (1.0 - smoothing) + 0.5 * smoothing
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores.click_logit)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs.scores.click_logit)
         return {
-            "rating_loss": mean_where(squared, ~tf.math.is_nan(ratings)),
+            "rating_loss": mean_where(zero_nan(squared), ~tf.math.is_nan(squared)),
             "click_loss": mean_where(entropy, ~tf.math.is_nan(clicks)),
         }
+
+    def _squared_error(self, scores: PairScores, ratings: tf.Tensor, training: bool) -> tf.Tensor:
+        """In variances of the ratings, NaN where there is none: float32 [batch, n]."""
+        error = (scores.rating - zero_nan(ratings)) / self.statistics.deviation
+        squared = error**2 + (scores.spread if training else 0.0)
+        return tf.where(tf.math.is_nan(ratings), float("nan"), squared)
 
     def clip(self, rating: tf.Tensor) -> tf.Tensor:
         """Keep a rating in the scale."""

@@ -167,7 +167,7 @@ class Factors(keras.layers.Layer):
         return posterior_mean(seen, self._precision, self._padded(prior))
 
     def left_out(self, history: Events, targets: Events, user: tf.Tensor) -> tf.Tensor:
-        """Score each target by the history and the other targets.
+        """Score each event of the history and each target by all but itself.
 
         Args:
             history: of [batch, history].
@@ -175,27 +175,27 @@ class Factors(keras.layers.Layer):
             user: int32 [batch, user width], words of the user's text.
 
         Returns:
-            Ratings above the mean, in deviations: float32 [batch, targets, members].
+            Ratings above the mean, in deviations: float32 [batch, history + targets, members].
         """
         every = Events(
             *(tf.concat([one, other], axis=1) for one, other in zip(history, targets, strict=True))
         )
-        design, above = self._known(targets)
+        design, above = self._known(every)
         total, count = self._chosen(every)  # [batch, members, k + 1], [batch]
-        own = targets.mask[..., None, None] * self._split(targets.rows)[2]
-        # Without its own choice too: [batch, targets, members, k + 1].
-        shift = self._shift(total[:, None] - own, count[:, None] - targets.mask)
-        prior = self._padded(tf.transpose(self._profile(user)[:, None] + shift, [0, 2, 1, 3]))
+        own = every.mask[..., None, None] * self._split(every.rows)[2]
+        # Without its own choice too: [batch, n, members, k + 1].
+        shift = self._shift(total[:, None] - own, count[:, None] - every.mask)
+        prior = tf.transpose(self._profile(user)[:, None] + shift, [0, 2, 1, 3])
         found = left_out(
-            observe(*self._known(every), self._precision),
+            observe(design, above, self._precision),
             self._precision,
-            prior,  # [batch, members, targets, 1 + k + t + w]
-            self._design(targets.rows, targets.waves),
+            self._padded(prior),  # [batch, members, n, 1 + k + t + w]
+            self._design(every.rows, every.waves),
             above,
             tf.cast(tf.reduce_any(design != 0, axis=-1), tf.float32),
         )
-        level = self._split(targets.rows)[1]
-        return level + tf.transpose(found, [0, 2, 1])  # [batch, targets, members]
+        level = self._split(every.rows)[1]
+        return level + tf.transpose(found, [0, 2, 1])  # [batch, n, members]
 
     def score(self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
         """Ratings above the mean, in deviations.

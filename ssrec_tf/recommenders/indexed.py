@@ -39,9 +39,9 @@ class Indexed(Recommender):
 
     def score_batch(
         self, reading: Any, candidates: Items, batch: Batch, training: bool
-    ) -> PairScores:
-        """Score a batch's targets, which in training may be told by other targets too."""
-        return self.score(reading, candidates, batch["target_times"], training=training)
+    ) -> tuple[PairScores, PairScores | None]:
+        """Scores of a batch's targets, and of its history as `Outputs` says."""
+        return self.score(reading, candidates, batch["target_times"], training=training), None
 
     def full_query(self, reading: Any) -> tf.Tensor:
         """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
@@ -111,8 +111,9 @@ class Indexed(Recommender):
         """See `Recommender.outputs_of`."""
         keep = self.items.draw_keep(seed) if training else None
         reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
-        scores = self.score_batch(reading, candidates, batch, training)
-        return Outputs(scores, self.full_query(reading), self.vectors_of(candidates), keep)
+        scores, history = self.score_batch(reading, candidates, batch, training)
+        vectors = self.vectors_of(candidates)
+        return Outputs(scores, self.full_query(reading), vectors, keep, history)
 
     def query_of(self, batch: Batch) -> tf.Tensor:
         """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""

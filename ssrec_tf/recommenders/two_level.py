@@ -130,8 +130,8 @@ class TwoLevel(Indexed):
 
     def score_batch(
         self, reading: Reading, candidates: Items, batch: Batch, training: bool
-    ) -> PairScores:
-        """See `Indexed.score_batch`; a factorization learns from what all but a target say."""
+    ) -> tuple[PairScores, PairScores | None]:
+        """See `Indexed.score_batch`; a factorization learns of each rating what all others say."""
         factors = self.items.factors
         if not training or factors is None or reading.events is None:
             return super().score_batch(reading, candidates, batch, training)
@@ -142,21 +142,30 @@ class TwoLevel(Indexed):
             mask=batch["target_peers"],
         )
         levels = factors.left_out(reading.events, targets, reading.user)
-        return self._pair_scores(reading, candidates, levels, training)
+        cut = tf.shape(reading.events.mask)[1]
+        scores = self._pair_scores(reading, candidates, levels[:, cut:], training)
+        return scores, self._rated(levels[:, :cut])
 
     def _pair_scores(
         self, reading: Reading, candidates: Items, levels: tf.Tensor | None, training: bool
     ) -> PairScores:
         """Scores by what a factorization's members say, [batch, targets, members], if any."""
-        level, click, spread = tf.constant(0.0), tf.constant(0.0), tf.constant(0.0)
-        if levels is not None:
-            level = tf.reduce_mean(levels, axis=-1)  # [batch, targets]
-            spread = tf.math.reduce_variance(levels, axis=-1)
-        if self.head is not None and reading.neural is not None:
-            level, click = self.head.score(reading.neural, candidates, level, training)
-        rating = self.statistics.mean + self.statistics.deviation * level
-        click += tf.nn.softplus(self.click_slope) * level + self.logit_of_share()
-        return PairScores(rating, click, spread + tf.zeros_like(rating))
+        alone = self._rated(tf.zeros([1, 1, 1]) if levels is None else levels)
+        if self.head is None or reading.neural is None:
+            return alone
+        level = self.stars(alone.rating)  # [batch, targets]
+        level, click = self.head.score(reading.neural, candidates, level, training)
+        told = self._rated(level[..., None])
+        return PairScores(told.rating, told.click_logit + click, alone.spread + 0.0 * level)
+
+    def _rated(self, levels: tf.Tensor) -> PairScores:
+        """Scores by members' ratings above the mean, in deviations: [batch, n, members]."""
+        level = tf.reduce_mean(levels, axis=-1)  # [batch, n]
+        return PairScores(
+            rating=self.statistics.mean + self.statistics.deviation * level,
+            click_logit=tf.nn.softplus(self.click_slope) * level + self.logit_of_share(),
+            spread=tf.math.reduce_variance(levels, axis=-1),
+        )
 
     def task_losses(
         self, outputs: Outputs, batch: Batch, *, training: bool

@@ -179,13 +179,36 @@ def test_a_target_is_scored_by_all_but_itself(world, among):
     if not among:  # in order of time targets do not tell of one another
         targets = targets._replace(mask=tf.zeros_like(targets.mask))
     found = layer.left_out(history, targets, USER).numpy()
+    assert found.shape == (2, 9, STARTS)
     for start in range(STARTS):
-        known = of_first(targets, start)
-        for target, (row, wave, _) in enumerate(known):
-            others = known[:target] + known[target + 1 :] if among else []
-            weights, scale = weights_by_hand(layer, start, of_first(history, start) + others)
+        read, asked = of_first(history, start), of_first(targets, start)
+        for place, (row, wave, _) in enumerate(read + asked):
+            told = read + asked if among else read
+            others = [event for i, event in enumerate(told) if i != place]
+            weights, scale = weights_by_hand(layer, start, others)
             wanted = score_by_hand(weights, scale, row, wave)
-            assert found[0, target, start] == pytest.approx(wanted, abs=1e-3)
+            shown = place if place < len(read) else place + 1  # behind one event of padding
+            assert found[0, shown, start] == pytest.approx(wanted, abs=2e-3)
+
+
+def test_what_was_read_is_learnt_from_too(world):
+    model, batch = build(world, pair_head="factorization", factors=SIZES), batch_of(world)
+    seed = tf.constant([1, 2], tf.int64)
+    outputs = model.outputs_of(batch, seed=seed, training=True)
+    found = float(model.task_losses(outputs, batch, training=True)["rating_loss"])
+    errors = []
+    for scores, part in ((outputs.scores, "target"), (outputs.history, "history")):
+        truth = batch[f"{part}_ratings"].numpy()
+        error = (scores.rating.numpy() - truth) ** 2 / model.statistics.deviation**2
+        errors.append((error + scores.spread.numpy())[~np.isnan(truth)])
+    assert found == pytest.approx(np.concatenate(errors).mean(), rel=1e-4)
+    # In order of time the targets alone count: what was read knew of what came later.
+    ordered = {**batch, "target_peers": tf.zeros_like(batch["target_peers"])}
+    outputs = model.outputs_of(ordered, seed=seed, training=True)
+    alone = model.task_losses(outputs._replace(history=None), ordered, training=True)
+    found = model.task_losses(outputs, ordered, training=True)
+    assert float(found["rating_loss"]) == float(alone["rating_loss"])
+    assert model.outputs_of(batch, seed=seed, training=False).history is None
 
 
 def test_members_are_judged_one_by_one(world):
@@ -193,6 +216,7 @@ def test_members_are_judged_one_by_one(world):
     for variable in model.items.factors.trainable_variables:
         variable.assign(np.random.default_rng(5).normal(size=variable.shape) * 0.3)
     outputs = model.outputs_of(batch, seed=tf.constant([1, 2], tf.int64), training=True)
+    outputs = outputs._replace(history=None)
     assert outputs.scores.spread.numpy().max() > 1e-4
     losses = [
         float(model.task_losses(outputs, batch, training=training)["rating_loss"])
