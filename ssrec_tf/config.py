@@ -223,7 +223,9 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),
         (0, inf),
     ),
-    **dict.fromkeys(("precision", "behaviour_width", "text_width", "waves"), (0, inf)),
+    **dict.fromkeys(
+        ("precision", "behaviour_width", "successor_width", "text_width", "waves"), (0, inf)
+    ),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     **{"temperature": (0.001, inf), "members": (2, inf), "drawn_items": (0, inf)},

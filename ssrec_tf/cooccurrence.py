@@ -1,17 +1,21 @@
-"""Item vectors from who met what: a self-supervised task with its answer in closed form.
+"""Item vectors from who met what, and in which order: tasks with an answer in closed form.
 
 Two items are alike when the same users met them. To tell pairs (user, item) of the log
 from random pairs by the inner product of two vectors is the spectral contrastive task;
 the vectors that solve it are the leading singular vectors of the normalised log, so no
-step of gradient descent is needed. No rating is looked at.
+step of gradient descent is needed. What follows what is read in the same way, from pairs of
+events that are near in a log. No rating is looked at.
 
 References:
     HaoChen et al. 2021, arXiv:2106.04156, section 3 (spectral contrastive loss).
+    Levy & Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization" (vectors
+        of what stands near, by a decomposition of counts).
     Halko et al. 2011, "Finding structure with randomness" (the decomposition).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,9 @@ from ssrec_tf.batching import read_logs
 
 _DAMPING = 5.0  # rows added to every user and item, so that rare ones do not shout
 _LENGTH = 2.0  # root mean square of the vectors' lengths
+# Of what follows: events up to so many places apart count, the less the farther, and less
+# in the wrong order; `_RARE` is the damping of their counts.
+_REACH, _FADING, _BACKWARDS, _RARE = 20, 0.9, 0.5, 20.0
 
 
 def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: int) -> np.ndarray:
@@ -51,18 +58,59 @@ def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: in
     return vectors * np.float32(_LENGTH / max(length, 1e-9))
 
 
-def vectors_of_train(examples: Path, count: int, width: int) -> np.ndarray:
-    """Vectors of items from the train rows of a folder of `write_examples`.
+def successor_vectors(
+    logs: Sequence[np.ndarray], count: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two vectors for each item, whose inner product says how well one follows another.
 
     Args:
-        examples: the folder.
+        logs: int [events] each, a user's items in order, from 0 to `count` - 1.
+        count: of all items.
+        width: length of a vector; what the counts' rank does not fill is 0.
+
+    Returns:
+        float32 [count, width] twice: as what came before, and as what comes after.
+    """
+    near = sparse.csr_array((count, count))
+    for place in range(1, _REACH + 1):
+        firsts = np.concatenate([np.empty(0, np.int64), *(log[:-place] for log in logs)])
+        seconds = np.concatenate([np.empty(0, np.int64), *(log[place:] for log in logs)])
+        weight = np.full(len(firsts), _FADING ** (place - 1))
+        pairs = sparse.coo_array((weight, (firsts, seconds)), (count, count)).tocsr()
+        near = near + pairs + _BACKWARDS * pairs.T
+    first, second = ((near.sum(axis=axis) + _RARE) ** -0.5 for axis in (1, 0))
+    near = (near * first[:, None] * second[None, :]).tocsr()
+    near.data **= 0.5  # or a few pairs that always go together would take every direction
+    kept = min(width, count)
+    before, after = np.zeros((2, count, width), np.float32)
+    if kept and near.nnz:
+        left, values, right = randomized_svd(near, kept, random_state=0)
+        length = np.sqrt(values.sum() / count)  # of both, root mean square
+        before[:, :kept] = left * np.sqrt(values) / length  # [count, kept]
+        after[:, :kept] = right.T * np.sqrt(values) / length
+    return before, after
+
+
+def logs_of_train(examples: Path) -> list[np.ndarray]:
+    """Items of each user's train rows, in order: int64 [events] each.
+
+    Args:
+        examples: a folder of `write_examples`.
+    """
+    return [log["history_items"].numpy() for log in read_logs(examples, "train")]
+
+
+def vectors_of_logs(logs: Sequence[np.ndarray], count: int, width: int) -> np.ndarray:
+    """`spectral_vectors` of logs.
+
+    Args:
+        logs: of `logs_of_train`.
         count: references, the empty one included.
         width: length of a vector.
 
     Returns:
         float32 [count, width].
     """
-    logs = [log["history_items"].numpy() for log in read_logs(examples, "train")]
     users = np.repeat(np.arange(len(logs)), [len(log) for log in logs])
     items = np.concatenate([np.empty(0, np.int64), *logs])
     return spectral_vectors(users, items, count, width)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from ssrec_tf.adversarial import FastGradient
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
-from ssrec_tf.cooccurrence import vectors_of_train
+from ssrec_tf.cooccurrence import logs_of_train, successor_vectors, vectors_of_logs
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
@@ -157,14 +157,21 @@ def fit(
             _fit(model, model, examples, loop, past_only, stage, "train encoder")
         model.encoder.trainable = False
         model.store_items()
-        if model.items.factors is not None:
-            width = config.factors.behaviour_width
-            vectors = vectors_of_train(examples, len(model.text.item_tokens), width)
-            model.items.store_behaviour(vectors)
+        _store_behaviour(model, examples)
     state = _fit(model, trainable, examples, config.loop, past_only, workdir, "train heads")
     if isinstance(model, Indexed):
         item_projector(model, workdir / "tensorboard")
     return state
+
+
+def _store_behaviour(model: Indexed, examples: Path) -> None:
+    """Give a model what train rows say of items beside their labels."""
+    logs, count = logs_of_train(examples), len(model.text.item_tokens)
+    if model.items.factors is not None:
+        width = model.config.factors.behaviour_width
+        model.items.store_behaviour(vectors_of_logs(logs, count, width))
+    if isinstance(model, TwoLevel):
+        model.store_order(*successor_vectors(logs, count, model.config.successor_width))
 
 
 def _fit(

@@ -12,6 +12,7 @@ from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.reading import Items, ItemTexts
 
 _ENCODE_BATCH = 256
+_NEARER = 0.9  # weight of what follows, by place
 
 
 class Indexed(Recommender):
@@ -44,7 +45,7 @@ class Indexed(Recommender):
         return self.score(reading, candidates, batch["target_times"], training=training), None
 
     def full_query(self, reading: Any) -> tf.Tensor:
-        """Scaled query with a 1 for the bias: float32 [batch, width + 1]."""
+        """Scaled query with a 1 for the bias: float32 [batch, of the index]."""
         raise NotImplementedError
 
     def input_embeddings(self) -> list[Any]:
@@ -150,6 +151,9 @@ class Indexed(Recommender):
             evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
             found = (1.0 - smoothing) * found + smoothing * evenly
         weight = tf.cast(targets != 0, tf.float32)
+        # In order of time the nearer an item follows, the more it is the next one.
+        place = tf.range(tf.shape(targets)[1], dtype=tf.float32)  # [targets]
+        weight *= tf.where(batch["target_peers"] > 0, 1.0, _NEARER**place)
         return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
     def _batch_items(

@@ -71,6 +71,12 @@ class ItemVectors(keras.layers.Layer):
         # The next item's log share starts at its popularity: the rest is learnt beyond it.
         share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
         self._rarest = float(share.min())
+        self.order = self.add_weight(
+            shape=(count, 2 * self.config.successor_width),
+            initializer="zeros",
+            trainable=False,
+            name="order",
+        )
         self.next_bias = self.add_weight(
             shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
         )
@@ -191,7 +197,8 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known)
-        return Items(states, level, next_states, next_level, directions, factors)
+        order = tf.gather(self.order, refs)  # [..., 2 s]
+        return Items(states, level, next_states, next_level, directions, order, factors)
 
     def _read_texts(
         self, vectors: tf.Tensor, words: tf.Tensor, training: bool

@@ -26,6 +26,7 @@ class Items(NamedTuple):
         next_states: float32 [..., width], for the next item.
         next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
+        order: float32 [..., 2 s], the item as what came before, and as what comes after.
         factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
     """
 
@@ -34,6 +35,7 @@ class Items(NamedTuple):
     next_states: tf.Tensor
     next_level: tf.Tensor
     directions: tf.Tensor
+    order: tf.Tensor
     factors: tf.Tensor
 
 
@@ -81,7 +83,7 @@ class Reading(NamedTuple):
     """A behaviour read once, for any number of candidates.
 
     Attributes:
-        query: float32 [batch, width], for the next item.
+        query: float32 [batch, width + s], for the next item, scaled.
         moment: int64 [batch], when the newest event was; 0 where none has a time.
         user: int32 [batch, user width], words of the user's text.
         events: of the factorization, None where there is none.
@@ -119,6 +121,23 @@ def attend(reading: NeuralReading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     shape = tf.shape(taken)  # [batch, targets, heads, head width]
     taken = tf.reshape(taken, [shape[0], shape[1], width])  # [batch, targets, width]
     return taken, tf.einsum("bkth,bh->btk", weights, reading.residuals)
+
+
+def fading_mean(vectors: tf.Tensor, mask: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
+    """Mean of events, each `keep` times as weighty as the one after it.
+
+    Args:
+        vectors: float32 [batch, history, width], oldest first.
+        mask: float32 [batch, history].
+        keep: float32 [], above 0 and at most 1.
+
+    Returns:
+        float32 [batch, width]; zeros for an empty history.
+    """
+    age = tf.reduce_sum(mask, axis=1, keepdims=True) - tf.cumsum(mask, axis=1)  # 0 = newest
+    weight = keep**age * mask  # [batch, history]
+    total = tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1e-6)
+    return tf.einsum("bh,bhd->bd", weight / total, vectors)
 
 
 def pool_events(

@@ -7,6 +7,9 @@ one reading of the behaviour.
 
 A pair is scored by a network (`neural_head`), by a factorization (`factors`), or by both.
 
+What comes next is found in two ways, added up: by what is learnt of texts, ids and their
+age, and by what followed what in train (`cooccurrence.successor_vectors`).
+
 Reference:
     Kang & McAuley 2018, arXiv:1808.09781 (the next item, from the history in order).
 """
@@ -14,6 +17,7 @@ Reference:
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.batching import Batch
@@ -22,7 +26,14 @@ from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, normal
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.neural_head import NeuralHead, built_dense
-from ssrec_tf.recommenders.reading import Events, Items, NeuralReading, Reading, pool_events
+from ssrec_tf.recommenders.reading import (
+    Events,
+    Items,
+    NeuralReading,
+    Reading,
+    fading_mean,
+    pool_events,
+)
 
 
 class TwoLevel(Indexed):
@@ -60,7 +71,12 @@ class TwoLevel(Indexed):
         self.recency_embedding = self.add_weight(
             shape=(12, width), initializer=normal(), name="recency_embedding"
         )
-        for name, start in {"click_slope": 1.5, "next_scale": 3.0}.items():
+        for name, start in (
+            ("click_slope", 1.5),
+            ("next_scale", 3.0),
+            ("order_scale", 10.0),
+            ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
+        ):
             value = keras.initializers.Constant(start)
             setattr(self, name, self.add_weight(shape=(), initializer=value, name=f"scale_{name}"))
         if self.head is not None:
@@ -82,7 +98,7 @@ class TwoLevel(Indexed):
             waves = self.items.factors.waves(behaviour.times, moment[:, None])
             events = Events(history.factors, waves, stars, behaviour.mask)
         return Reading(
-            query=self._next_query(history.next_states, behaviour.mask),
+            query=self._next_query(history, behaviour.mask),
             moment=moment,
             user=behaviour.user,
             events=events,
@@ -104,12 +120,25 @@ class TwoLevel(Indexed):
         )
         return found
 
-    def _next_query(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Query of the next item: the newest events weigh most: float32 [batch, width]."""
-        recency = tf.convert_to_tensor(self.recency_embedding)
+    def _next_query(self, history: Items, mask: tf.Tensor) -> tf.Tensor:
+        """Query of the next item: the newest events weigh most: float32 [batch, width + s]."""
+        states, recency = history.next_states, tf.convert_to_tensor(self.recency_embedding)
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
-        return pooled + self.next_output(hidden)
+        query = (pooled + self.next_output(hidden)) / self.config.width
+        before = tf.split(history.order, 2, axis=-1)[0]  # [batch, history, s]
+        follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
+        scales = tf.nn.softplus(self.next_scale), tf.nn.softplus(self.order_scale)
+        return tf.concat([query * scales[0], follows * scales[1]], axis=1)
+
+    def vectors_of(self, items: Items) -> tf.Tensor:
+        """See `Indexed.vectors_of`: float32 [..., width + s + 1]."""
+        after = tf.split(items.order, 2, axis=-1)[1]  # [..., s]
+        return tf.concat([items.next_states, after, items.next_level[..., None]], axis=-1)
+
+    def store_order(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Keep what came before and after what, in train: float32 [items + 1, s] each."""
+        self.items.order.assign(np.concatenate([before, after], axis=1))
 
     # Pairs
 
@@ -179,5 +208,4 @@ class TwoLevel(Indexed):
 
     def full_query(self, reading: Reading) -> tf.Tensor:
         """See `Indexed.full_query`."""
-        query = reading.query * tf.nn.softplus(self.next_scale) / self.config.width
-        return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
+        return tf.concat([reading.query, tf.ones_like(reading.query[:, :1])], axis=1)

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from ssrec_tf.cooccurrence import spectral_vectors, vectors_of_train
+from ssrec_tf.cooccurrence import (
+    logs_of_train,
+    spectral_vectors,
+    successor_vectors,
+    vectors_of_logs,
+)
 
 
 def random_log(users=30, items=20, pairs=150, seed=0):
@@ -84,7 +89,7 @@ def test_no_pairs_and_no_width():
 
 
 def test_only_train_rows_are_read(world):
-    found = vectors_of_train(world.examples, 31, 6)
+    found = vectors_of_logs(logs_of_train(world.examples), 31, 6)
     log = world.tables.interactions.loc[world.split.train]
     users = world.tables.users.index.get_indexer(log["user"])
     items = 1 + world.tables.items.index.get_indexer(log["item"])
@@ -92,3 +97,44 @@ def test_only_train_rows_are_read(world):
     # Users are in another order in the shards, which turns no inner product.
     assert found @ found.T == pytest.approx(wanted @ wanted.T, abs=0.1)
     assert np.abs(found[0]).max() < 1e-6
+
+
+def near_by_hand(logs, count):
+    """The matrix that `successor_vectors` decomposes, pair by pair."""
+    near = np.zeros((count, count))
+    for log in logs:
+        for i, first in enumerate(log):
+            for place, second in enumerate(log[i + 1 : i + 21]):
+                near[first, second] += 0.9**place
+                near[second, first] += 0.5 * 0.9**place
+    near /= np.sqrt(near.sum(1, keepdims=True) + 20.0) * np.sqrt(near.sum(0, keepdims=True) + 20.0)
+    return np.sqrt(near)
+
+
+def test_successors_multiply_to_the_counts_of_what_follows_what():
+    rng = np.random.default_rng(0)
+    logs = [rng.integers(1, 12, length) for length in (30, 2, 1, 0, 45)]
+    before, after = successor_vectors(logs, 14, 14)  # of full width nothing is lost
+    found, wanted = before @ after.T, near_by_hand(logs, 14)
+    scale = np.linalg.svd(wanted)[1].sum() / 14
+    assert found * scale == pytest.approx(wanted, abs=1e-5)
+    assert np.mean(np.sum(before**2, axis=1)) == pytest.approx(1.0, rel=1e-4)
+    assert np.abs(before[[0, 12, 13]]).max() < 1e-6
+    assert before.dtype == after.dtype == np.float32
+
+
+def test_a_walk_in_a_circle_is_followed_the_right_way():
+    starts = np.random.default_rng(0).integers(0, 8, 40)
+    logs = [(start + np.arange(30)) % 8 for start in starts]
+    before, after = successor_vectors(logs, 8, 6)
+    follows = before @ after.T
+    step = (np.arange(8)[None] - np.arange(8)[:, None]) % 8
+    assert follows[step == 1].mean() > follows[step == 7].mean() > 0
+
+
+def test_successors_of_nothing():
+    for logs in ([], [np.array([3])]):
+        before, after = successor_vectors(logs, 5, 3)
+        assert before.shape == after.shape == (5, 3)
+        assert not before.any()
+    assert successor_vectors([np.array([1, 2])], 5, 0)[0].shape == (5, 0)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf.recommenders.reading import HEADS, NeuralReading, attend, residual_of_alike
+from ssrec_tf.recommenders.reading import (
+    HEADS,
+    NeuralReading,
+    attend,
+    fading_mean,
+    residual_of_alike,
+)
 
 BATCH, HISTORY, TARGETS, WIDTH = 2, 5, 3, 8
 
@@ -61,3 +67,12 @@ def test_residual_of_alike_event_by_event():
         assert found.numpy()[0, target] == pytest.approx(total / weights, abs=1e-5)
     assert found.numpy()[0, 2] == 0.0
     assert not found.numpy()[1].any()
+
+
+def test_a_fading_mean_by_hand():
+    vectors = np.random.default_rng(3).normal(size=(2, 4, 3)).astype(np.float32)
+    mask = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0] * 4])
+    found = fading_mean(tf.constant(vectors), mask, tf.constant(0.5)).numpy()
+    newest_first = vectors[0, 2::-1]
+    assert found[0] == pytest.approx(np.array([4, 2, 1]) @ newest_first / 7, abs=1e-6)
+    assert not found[1].any()
