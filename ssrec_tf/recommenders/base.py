@@ -147,22 +147,37 @@ class Recommender(keras.Model):
                 Learning" (the sum).
         """
         clicks = batch["target_clicks"]  # [batch, targets]
-        squared = self._squared_error(outputs.scores, batch["target_ratings"], training)
-        if outputs.history is not None:
-            # In order of time nothing is to be told by what came later.
-            peers = tf.reduce_max(batch["target_peers"], axis=1, keepdims=True)  # [batch, 1]
-            known = tf.where(peers > 0, batch["history_ratings"], float("nan"))
-            more = self._squared_error(outputs.history, known, training)
-            squared = tf.concat([squared, more], axis=1)  # [batch, targets + history]
         labels = zero_nan(clicks)
         if training:
             smoothing = self.config.regularisation.label_smoothing
             labels = labels * (1.0 - smoothing) + 0.5 * smoothing
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs.scores.click_logit)
         return {
-            "rating_loss": mean_where(zero_nan(squared), ~tf.math.is_nan(squared)),
+            "rating_loss": self._rating_loss(outputs, batch, training),
             "click_loss": mean_where(entropy, ~tf.math.is_nan(clicks)),
         }
+
+    def _rating_loss(self, outputs: Outputs, batch: Batch, training: bool) -> tf.Tensor:
+        """Mean squared error of the targets, and of the history where `Outputs` has it.
+
+        Whoever rated much is dealt often, for a few targets each time: a behaviour counts
+        by its targets, however much of its history is learnt from.
+        """
+        squared = self._squared_error(outputs.scores, batch["target_ratings"], training)
+        counted = tf.cast(~tf.math.is_nan(squared), tf.float32)  # [batch, targets]
+        if outputs.history is not None:
+            # In order of time nothing is to be told by what came later.
+            peers = tf.reduce_max(batch["target_peers"], axis=1, keepdims=True)  # [batch, 1]
+            known = tf.where(peers > 0, batch["history_ratings"], float("nan"))
+            more = self._squared_error(outputs.history, known, training)
+            squared = tf.concat([squared, more], axis=1)  # [batch, targets + history]
+            weight = tf.reduce_sum(counted, axis=1, keepdims=True)  # [batch, 1]
+            counted = tf.cast(~tf.math.is_nan(squared), tf.float32)
+            total = tf.reduce_sum(counted, axis=1, keepdims=True)
+            counted *= tf.math.divide_no_nan(weight, total)
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(zero_nan(squared) * counted), tf.reduce_sum(counted)
+        )
 
     def _squared_error(self, scores: PairScores, ratings: tf.Tensor, training: bool) -> tf.Tensor:
         """In variances of the ratings, NaN where there is none: float32 [batch, n]."""

@@ -200,8 +200,11 @@ def test_what_was_read_is_learnt_from_too(world):
     for scores, part in ((outputs.scores, "target"), (outputs.history, "history")):
         truth = batch[f"{part}_ratings"].numpy()
         error = (scores.rating.numpy() - truth) ** 2 / model.statistics.deviation**2
-        errors.append((error + scores.spread.numpy())[~np.isnan(truth)])
-    assert found == pytest.approx(np.concatenate(errors).mean(), rel=1e-4)
+        errors.append(error + scores.spread.numpy())
+    # A behaviour counts by its targets: whoever rated much is dealt often.
+    targets = np.sum(~np.isnan(errors[0]), axis=1)
+    means = np.nanmean(np.concatenate(errors, axis=1), axis=1)
+    assert found == pytest.approx(np.average(means, weights=targets), rel=1e-4)
     # In order of time the targets alone count: what was read knew of what came later.
     ordered = {**batch, "target_peers": tf.zeros_like(batch["target_peers"])}
     outputs = model.outputs_of(ordered, seed=seed, training=True)
