@@ -224,7 +224,15 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
         (0, inf),
     ),
     **dict.fromkeys(
-        ("precision", "behaviour_width", "successor_width", "text_width", "waves"), (0, inf)
+        (
+            "precision",
+            "behaviour_width",
+            "successor_width",
+            "companion_width",
+            "text_width",
+            "waves",
+        ),
+        (0, inf),
     ),
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),

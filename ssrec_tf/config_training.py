@@ -85,8 +85,8 @@ class TrainConfig:
     speaks for an item beside its id; encoder (its vector, frozen), words (their embeddings,
     learnt from the labels, of those in `word_min_items` train items or more) or both.
     `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
-    `successor_width`, of the two-level reading: length of the vectors that say which item
-    follows which; 0 does without.
+    `successor_width`, `companion_width`, of the two-level reading: lengths of the vectors that
+    say which item follows which, and which go together; 0 does without.
     `task_weights`: fixed, or uncertainty, which learns them and reads of `rating_weight` and
     its like only whether they are 0. Of the retrieval reading: `temperature`, by which
     cosines are divided, and `sampling_correction`, of frequent in-batch negatives.
@@ -105,6 +105,7 @@ class TrainConfig:
     pair_head: str = "neural"
     factors: FactorConfig = field(default_factory=FactorConfig)
     successor_width: int = 128
+    companion_width: int = 64
     encoder_steps: int = 0
     joint_length: int = 128
     rating_weight: float = 1.0

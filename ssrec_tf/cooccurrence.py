@@ -26,9 +26,10 @@ from ssrec_tf.batching import read_logs
 
 _DAMPING = 5.0  # rows added to every user and item, so that rare ones do not shout
 _LENGTH = 2.0  # root mean square of the vectors' lengths
+_RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not explained
 # Of what follows: events up to so many places apart count, the less the farther, and less
-# in the wrong order; `_RARE` is the damping of their counts.
-_REACH, _FADING, _BACKWARDS, _RARE = 20, 0.9, 0.5, 20.0
+# in the wrong order.
+_REACH, _FADING, _BACKWARDS = 20, 0.9, 0.5
 
 
 def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: int) -> np.ndarray:
@@ -43,19 +44,49 @@ def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: in
     Returns:
         float32 [count, width]; zeros for an item that no pair names.
     """
+    vectors = _decomposed(users, items, count, width, _DAMPING, 1.0)
+    return vectors * np.float32(_LENGTH)
+
+
+def companion_vectors(logs: Sequence[np.ndarray], count: int, width: int) -> np.ndarray:
+    """Vectors of items whose inner product says how often the same users meet both.
+
+    Args:
+        logs: int [events] each, a user's items, from 0 to `count` - 1.
+        count: of all items.
+        width: length of a vector; what the log's rank does not fill is 0.
+
+    Returns:
+        float32 [count, width], of mean square length 1; zeros for an item nobody met.
+    """
+    return _decomposed(*_pairs(logs), count, width, _RARE, 0.5)
+
+
+def _decomposed(
+    users: np.ndarray, items: np.ndarray, count: int, width: int, damping: float, power: float
+) -> np.ndarray:
+    """Right singular vectors of the normalised log, scaled by a power of their values.
+
+    float32 [count, width], of mean square length 1.
+    """
     shape = (int(users.max(initial=-1)) + 1, count)
     log = sparse.coo_array((np.ones(len(users)), (users, items)), shape).tocsr()
     log.data[:] = 1.0
-    for axis in (0, 1):
-        weight = 1.0 / np.sqrt(log.astype(bool).sum(axis=1 - axis) + _DAMPING)
-        log = log * (weight[:, None] if axis == 0 else weight[None, :])
+    first, second = ((log.sum(axis=axis) + damping) ** -0.5 for axis in (1, 0))
     kept = min(width, *shape)
     vectors = np.zeros((count, width), np.float32)
     if kept:
-        _, values, right = randomized_svd(log.tocsr(), kept, random_state=0)
-        vectors[:, :kept] = (right * values[:, None]).T  # [count, kept]
+        log = (log * first[:, None] * second[None, :]).tocsr()
+        _, values, right = randomized_svd(log, kept, random_state=0)
+        vectors[:, :kept] = (right * values[:, None] ** power).T  # [count, kept]
     length = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
-    return vectors * np.float32(_LENGTH / max(length, 1e-9))
+    return vectors / np.float32(max(length, 1e-9))
+
+
+def _pairs(logs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of users and their items: int [pairs] each."""
+    users = np.repeat(np.arange(len(logs)), [len(log) for log in logs])
+    return users, np.concatenate([np.empty(0, np.int64), *logs])
 
 
 def successor_vectors(
@@ -111,6 +142,4 @@ def vectors_of_logs(logs: Sequence[np.ndarray], count: int, width: int) -> np.nd
     Returns:
         float32 [count, width].
     """
-    users = np.repeat(np.arange(len(logs)), [len(log) for log in logs])
-    items = np.concatenate([np.empty(0, np.int64), *logs])
-    return spectral_vectors(users, items, count, width)
+    return spectral_vectors(*_pairs(logs), count, width)

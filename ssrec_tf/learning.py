@@ -13,7 +13,12 @@ import tensorflow as tf
 from ssrec_tf.adversarial import FastGradient
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
-from ssrec_tf.cooccurrence import logs_of_train, successor_vectors, vectors_of_logs
+from ssrec_tf.cooccurrence import (
+    companion_vectors,
+    logs_of_train,
+    successor_vectors,
+    vectors_of_logs,
+)
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
@@ -171,7 +176,9 @@ def _store_behaviour(model: Indexed, examples: Path) -> None:
         width = model.config.factors.behaviour_width
         model.items.store_behaviour(vectors_of_logs(logs, count, width))
     if isinstance(model, TwoLevel):
-        model.store_order(*successor_vectors(logs, count, model.config.successor_width))
+        before, after = successor_vectors(logs, count, model.config.successor_width)
+        companions = companion_vectors(logs, count, model.config.companion_width)
+        model.store_order(before, after, companions)
 
 
 def _fit(

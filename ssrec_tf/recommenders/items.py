@@ -72,7 +72,7 @@ class ItemVectors(keras.layers.Layer):
         share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
         self._rarest = float(share.min())
         self.order = self.add_weight(
-            shape=(count, 2 * self.config.successor_width),
+            shape=(count, 2 * self.config.successor_width + self.config.companion_width),
             initializer="zeros",
             trainable=False,
             name="order",
@@ -197,7 +197,7 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known)
-        order = tf.gather(self.order, refs)  # [..., 2 s]
+        order = tf.gather(self.order, refs)  # [..., 2 s + c]
         return Items(states, level, next_states, next_level, directions, order, factors)
 
     def _read_texts(

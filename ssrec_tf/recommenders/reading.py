@@ -26,7 +26,8 @@ class Items(NamedTuple):
         next_states: float32 [..., width], for the next item.
         next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
-        order: float32 [..., 2 s], the item as what came before, and as what comes after.
+        order: float32 [..., 2 s + c], the item as what came before, as what comes after, and
+            as what goes together with others.
         factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
     """
 
@@ -83,7 +84,7 @@ class Reading(NamedTuple):
     """A behaviour read once, for any number of candidates.
 
     Attributes:
-        query: float32 [batch, width + s], for the next item, scaled.
+        query: float32 [batch, width + s + c], for the next item, scaled.
         moment: int64 [batch], when the newest event was; 0 where none has a time.
         user: int32 [batch, user width], words of the user's text.
         events: of the factorization, None where there is none.

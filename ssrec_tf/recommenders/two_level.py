@@ -7,8 +7,8 @@ one reading of the behaviour.
 
 A pair is scored by a network (`neural_head`), by a factorization (`factors`), or by both.
 
-What comes next is found in two ways, added up: by what is learnt of texts, ids and their
-age, and by what followed what in train (`cooccurrence.successor_vectors`).
+What comes next is found in three ways, added up: by what is learnt of texts, ids and their
+age, by what followed what in train, and by what went together (`cooccurrence`).
 
 Reference:
     Kang & McAuley 2018, arXiv:1808.09781 (the next item, from the history in order).
@@ -74,7 +74,8 @@ class TwoLevel(Indexed):
         for name, start in (
             ("click_slope", 1.5),
             ("next_scale", 3.0),
-            ("order_scale", 10.0),
+            ("order_scale", 2.0),  # of an exponential
+            ("companion_scale", 2.0),
             ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
         ):
             value = keras.initializers.Constant(start)
@@ -121,24 +122,42 @@ class TwoLevel(Indexed):
         return found
 
     def _next_query(self, history: Items, mask: tf.Tensor) -> tf.Tensor:
-        """Query of the next item: the newest events weigh most: float32 [batch, width + s]."""
+        """Query of the next item: the newest events weigh most: [batch, width + s + c]."""
         states, recency = history.next_states, tf.convert_to_tensor(self.recency_embedding)
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
         query = (pooled + self.next_output(hidden)) / self.config.width
-        before = tf.split(history.order, 2, axis=-1)[0]  # [batch, history, s]
+        before, _, companions = self._order(history)
         follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
-        scales = tf.nn.softplus(self.next_scale), tf.nn.softplus(self.order_scale)
-        return tf.concat([query * scales[0], follows * scales[1]], axis=1)
+        together = fading_mean(companions, mask, tf.constant(1.0))
+        parts = [
+            query * tf.nn.softplus(self.next_scale),
+            follows * tf.exp(self.order_scale),
+            together * tf.exp(self.companion_scale),
+        ]
+        return tf.concat(parts, axis=1)
 
     def vectors_of(self, items: Items) -> tf.Tensor:
-        """See `Indexed.vectors_of`: float32 [..., width + s + 1]."""
-        after = tf.split(items.order, 2, axis=-1)[1]  # [..., s]
-        return tf.concat([items.next_states, after, items.next_level[..., None]], axis=-1)
+        """See `Indexed.vectors_of`: float32 [..., width + s + c + 1]."""
+        _, after, companions = self._order(items)
+        parts = [items.next_states, after, companions, items.next_level[..., None]]
+        return tf.concat(parts, axis=-1)
 
-    def store_order(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Keep what came before and after what, in train: float32 [items + 1, s] each."""
-        self.items.order.assign(np.concatenate([before, after], axis=1))
+    def _order(self, items: Items) -> list[tf.Tensor]:
+        """Vectors of before, of after and of companions: [..., s], [..., s], [..., c]."""
+        order, other = self.config.successor_width, self.config.companion_width
+        found: list[tf.Tensor] = tf.split(items.order, [order, order, other], axis=-1)
+        return found
+
+    def store_order(self, before: np.ndarray, after: np.ndarray, companions: np.ndarray) -> None:
+        """Keep what came before, after and together with what, in train.
+
+        Args:
+            before: float32 [items + 1, s], of `cooccurrence.successor_vectors`.
+            after: the same.
+            companions: float32 [items + 1, c], of `cooccurrence.companion_vectors`.
+        """
+        self.items.order.assign(np.concatenate([before, after, companions], axis=1))
 
     # Pairs
 

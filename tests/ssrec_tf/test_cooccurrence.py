@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from ssrec_tf.cooccurrence import (
+    companion_vectors,
     logs_of_train,
     spectral_vectors,
     successor_vectors,
@@ -138,3 +140,16 @@ def test_successors_of_nothing():
         assert before.shape == after.shape == (5, 3)
         assert not before.any()
     assert successor_vectors([np.array([1, 2])], 5, 0)[0].shape == (5, 0)
+
+
+def test_companions_multiply_to_the_counts_of_what_goes_together():
+    rng = np.random.default_rng(0)
+    logs = [rng.integers(1, 12, length) for length in (30, 2, 1, 0, 9, 9, 9, 12, 14, 4, 6, 8)]
+    met = np.zeros((len(logs), 14))
+    for user, log in enumerate(logs):
+        met[user, log] = 1.0
+    met /= np.sqrt(met.sum(1, keepdims=True) + 20.0) * np.sqrt(met.sum(0, keepdims=True) + 20.0)
+    wanted = scipy.linalg.sqrtm(met.T @ met).real
+    found = companion_vectors(logs, 14, 14)
+    assert found @ found.T == pytest.approx(wanted * 14 / np.trace(wanted), abs=1e-3)
+    assert companion_vectors([], 5, 3).shape == (5, 3)

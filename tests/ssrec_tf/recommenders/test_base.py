@@ -343,7 +343,7 @@ def circle_tables():
 @pytest.mark.parametrize("width", [0, 16])
 def test_what_follows_what_is_known_before_a_step_is_trained(tmp_path, width):
     world = World(tmp_path, tables=circle_tables(), kind="leave_one_out")
-    model = build(world, pair_head="neural", successor_width=width)
+    model = build(world, successor_width=width, companion_width=0)
     learning._store_behaviour(model, world.examples)
     sizes = learning.batch_config(model.config, past_only=True)
     hits = []
