@@ -18,15 +18,18 @@ Batch = dict[str, tf.Tensor]
 
 _SHUFFLE_BUFFER = 8192
 _SHORTEST = 64  # events; histories are padded to this, twice this, and so on
+# Of draws in order of time: the share that begin a log, so that new users are read too, and
+# the share whose targets are told by one another, as they will be once they are history.
+_FROM_NOTHING, _TOLD = 0.3, 0.5
 
 
 @dataclass(frozen=True)
 class BatchConfig:
     """Static sizes of a batch, and how its targets are drawn.
 
-    `past_only`: a history ends where its targets begin. Otherwise a random tenth to
-    half of a log is the targets and the rest the history, so that no rating is ever
-    both read and predicted.
+    `past_only`: a history, now and then an empty one, ends where its targets begin.
+    Otherwise a random tenth to half of a log is the targets and the rest the history, so
+    that no rating is ever both read and predicted.
     """
 
     batch_size: int
@@ -122,8 +125,12 @@ def _draw(log: Batch, seed: tf.Tensor, config: BatchConfig) -> Batch:
     share_seed, order_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     if config.past_only:
         cut = tf.random.stateless_uniform([], share_seed, 1, rows, tf.int32)
+        rule_seed = tf.random.experimental.stateless_fold_in(share_seed, 1)
+        begins, told = tf.unstack(tf.random.stateless_uniform([2], rule_seed))
+        cut = tf.where(begins < _FROM_NOTHING, 0, cut)
         history = tf.range(cut)
         target = tf.range(cut, tf.minimum(rows, cut + config.max_targets))
+        peers = tf.cast(told < _TOLD, tf.float32)
     else:
         share = tf.random.stateless_uniform([], share_seed, 0.1, 0.5)
         count = tf.cast(share * tf.cast(rows, tf.float32), tf.int32)
@@ -131,15 +138,14 @@ def _draw(log: Batch, seed: tf.Tensor, config: BatchConfig) -> Batch:
         order = tf.argsort(tf.random.stateless_uniform([rows], order_seed))  # [rows]
         target = tf.sort(order[:count])
         history = tf.sort(order[count:])
+        peers = tf.constant(1.0)
     drawn = {"user": log["user"]}
     for name in ("items", "ratings", "clicks", "times"):
         column = log[f"history_{name}"]  # [rows]
         drawn[f"history_{name}"] = tf.gather(column, history)
         drawn[f"target_{name}"] = tf.gather(column, target)
     drawn["target_rows"] = tf.fill(tf.shape(target), tf.constant(-1, tf.int64))
-    # Targets drawn at random know of one another; in order of time they must not.
-    peers = tf.zeros if config.past_only else tf.ones
-    drawn["target_peers"] = peers(tf.shape(target))
+    drawn["target_peers"] = tf.fill(tf.shape(target), peers)
     return _trim(drawn, config)
 
 

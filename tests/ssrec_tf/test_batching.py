@@ -86,7 +86,24 @@ def test_past_only_targets_come_after_their_history(past_world):
             before = [times[user, items[i - 1]] for i in batch["history_items"][row] if i]
             after = [times[user, items[i - 1]] for i in batch["target_items"][row] if i]
             assert before == sorted(before)
-            assert max(before) < min(after)
+            assert max(before, default=-1) < min(after)
+
+
+def test_some_draws_begin_a_log_and_some_are_told_by_their_peers(past_world, world):
+    config = BatchConfig(32, 20, 8, past_only=True)
+    batches = [batch for _, batch in take(past_world, 20, config=config)]
+    begins = np.concatenate([~batch["history_items"].any(axis=1) for batch in batches])
+    told = np.concatenate([batch["target_peers"] for batch in batches])  # [draws, targets]
+    real = np.concatenate([batch["target_items"] != 0 for batch in batches])
+    assert (told[real] == told.max(axis=1, keepdims=True).repeat(8, axis=1)[real]).all()
+    told = told.max(axis=1)
+    # Within three deviations of the share of 640 draws, and each without regard to the other.
+    assert begins.mean() == pytest.approx(0.3, abs=0.055)
+    assert told.mean() == pytest.approx(0.5, abs=0.06)
+    assert told[begins].mean() == pytest.approx(0.5, abs=0.11)
+    for batch in evaluation_batches(past_world.examples, "valid", config):
+        assert not batch["target_peers"].numpy().any()
+    assert all(batch["target_peers"].any(axis=1).all() for _, batch in take(world, 5))
 
 
 def test_evaluation_gives_every_row_once_beside_the_newest_history(world):
