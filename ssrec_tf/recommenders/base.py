@@ -64,6 +64,7 @@ class Outputs(NamedTuple):
         keep: float32 [items + 1], 0 where an item's id was dropped; None is nowhere.
         history: scores [batch, history] of what was read, each as if it had not been; in
             training only, None where a reading cannot say.
+        seen: int32 [batch, history], items that are not ranked, 0 is none; None is nowhere.
     """
 
     scores: PairScores
@@ -71,6 +72,7 @@ class Outputs(NamedTuple):
     vectors: tf.Tensor | None = None
     keep: tf.Tensor | None = None
     history: PairScores | None = None
+    seen: tf.Tensor | None = None
 
 
 class Recommender(keras.Model):

@@ -114,7 +114,7 @@ class Indexed(Recommender):
         reading, candidates = self._batch_items(batch, keep, training, seed if training else None)
         scores, history = self.score_batch(reading, candidates, batch, training)
         vectors = self.vectors_of(candidates)
-        return Outputs(scores, self.full_query(reading), vectors, keep, history)
+        return Outputs(scores, self.full_query(reading), vectors, keep, history, _seen(batch))
 
     def query_of(self, batch: Batch) -> tf.Tensor:
         """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""
@@ -131,10 +131,18 @@ class Indexed(Recommender):
         return losses
 
     def next_item_log_shares(self, outputs: Outputs) -> tf.Tensor:
-        """Log probability of each item to be the next: float32 [batch, items + 1]."""
+        """Log probability of each item to be the next: float32 [batch, items + 1].
+
+        Nobody is recommended what he has seen: the likest items, those of the history
+        themselves, take no share from the others.
+        """
         logits = tf.matmul(outputs.query, self.index(outputs.keep), transpose_b=True)
-        logits = tf.concat([tf.fill(tf.shape(logits[:, :1]), -1e9), logits[:, 1:]], axis=1)
-        return tf.nn.log_softmax(logits)
+        nothing = tf.zeros([tf.shape(logits)[0], 1], tf.int32)  # padding's row
+        out = nothing if outputs.seen is None else tf.concat([nothing, outputs.seen], axis=1)
+        rows = tf.broadcast_to(tf.range(tf.shape(out)[0])[:, None], tf.shape(out))
+        places = tf.stack([rows, out], axis=-1)  # [batch, 1 + history, 2]
+        values = tf.fill(tf.shape(out), tf.constant(-1e9))
+        return tf.nn.log_softmax(tf.tensor_scatter_nd_update(logits, places, values))
 
     def next_item_loss(
         self, outputs: Outputs, batch: Batch, *, training: bool = False
@@ -196,3 +204,10 @@ class Indexed(Recommender):
         distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [distinct], [batch * n]
         encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
         return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
+
+
+def _seen(batch: Batch) -> tf.Tensor:
+    """Items of a history that are no targets, 0 for those that are: int32 [batch, history]."""
+    history, targets = batch["history_items"], batch["target_items"]
+    again = tf.reduce_any(history[:, :, None] == targets[:, None, :], axis=2)  # [batch, history]
+    return tf.where(again, 0, history)

@@ -158,6 +158,22 @@ def test_next_item_on_an_implicit_log_beats_chance(implicit_world, tmp_path):
     assert scores.click is None
 
 
+def test_what_was_seen_takes_no_share_of_the_next_item_unless_it_comes_again(world):
+    model = build(world, next_item_weight=1.0)
+    batch = dict(batch_of(world))
+    again = batch["history_items"][:, 0]
+    batch["target_items"] = tf.concat([again[:, None], batch["target_items"][:, 1:]], axis=1)
+    outputs = model.outputs_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+    shares = np.exp(model.next_item_log_shares(outputs).numpy())
+    logits = model.query_of(batch).numpy() @ model.index().numpy().T  # [batch, items + 1]
+    for row in range(len(shares)):
+        history = set(batch["history_items"][row].numpy())
+        left = set(range(1, logits.shape[1])) - history | {int(again[row])}
+        raised = {item: np.exp(logits[row, item]) for item in left}
+        wanted = [raised.get(item, 0.0) / sum(raised.values()) for item in range(logits.shape[1])]
+        assert shares[row] == pytest.approx(np.array(wanted), abs=1e-5)
+
+
 def test_scores_come_in_the_order_of_the_rows(world):
     model = build(world)
     sizes = learning.batch_config(model.config, past_only=False)

@@ -144,6 +144,7 @@ class SkewedWorld:
         found = []
         for batch in evaluation_batches(self.examples, "test", sizes):
             outputs = model.outputs_of(batch, seed=SEED, training=False)
+            outputs = outputs._replace(seen=None)  # of the planted, the seen come again
             learnt = model.next_item_log_shares(outputs).numpy()[:, 1:]  # [batch, items]
             truth = self.truth[(batch["user"].numpy() - 1) % 2]
             found += (truth * (np.log(truth) - learnt)).sum(axis=1).tolist()
