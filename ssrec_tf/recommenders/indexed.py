@@ -45,7 +45,7 @@ class Indexed(Recommender):
         return self.score(reading, candidates, batch["target_times"], training=training), None
 
     def full_query(self, reading: Any) -> tf.Tensor:
-        """Scaled query with a 1 for the bias: float32 [batch, of the index]."""
+        """Scaled query, the weight of an item's bias behind: float32 [batch, of the index]."""
         raise NotImplementedError
 
     def input_embeddings(self) -> list[Any]:

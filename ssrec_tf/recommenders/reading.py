@@ -84,7 +84,7 @@ class Reading(NamedTuple):
     """A behaviour read once, for any number of candidates.
 
     Attributes:
-        query: float32 [batch, width + s + c], for the next item, scaled.
+        query: float32 [batch, width + s + c + 1], for the next item, scaled.
         moment: int64 [batch], when the newest event was; 0 where none has a time.
         user: int32 [batch, user width], words of the user's text.
         events: of the factorization, None where there is none.

@@ -75,7 +75,9 @@ class TwoLevel(Indexed):
             ("click_slope", 1.5),
             ("next_scale", 3.0),
             ("order_scale", 2.0),  # of an exponential
-            ("companion_scale", 2.0),
+            ("companion_scale", 1.0),  # the same
+            ("companion_growth", 0.25),  # by the log of how many events there are
+            ("popularity", 0.5),  # of a log share, once something is known of a user
             ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
         ):
             value = keras.initializers.Constant(start)
@@ -122,7 +124,11 @@ class TwoLevel(Indexed):
         return found
 
     def _next_query(self, history: Items, mask: tf.Tensor) -> tf.Tensor:
-        """Query of the next item: the newest events weigh most: [batch, width + s + c]."""
+        """Query of the next item, the newest events weigh most: [batch, width + s + c + 1].
+
+        Its last entry weighs an item's popularity, which says all there is to say of a user
+        of whom nothing is known, and less the more is: companions are popular themselves.
+        """
         states, recency = history.next_states, tf.convert_to_tensor(self.recency_embedding)
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
@@ -130,10 +136,13 @@ class TwoLevel(Indexed):
         before, _, companions = self._order(history)
         follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
         together = fading_mean(companions, mask, tf.constant(1.0))
+        events = tf.reduce_sum(mask, axis=1, keepdims=True)  # [batch, 1]
+        growth = self.companion_growth * tf.math.log1p(events)
         parts = [
             query * tf.nn.softplus(self.next_scale),
             follows * tf.exp(self.order_scale),
-            together * tf.exp(self.companion_scale),
+            together * tf.exp(self.companion_scale + growth),
+            tf.where(events > 0, self.popularity, 1.0),
         ]
         return tf.concat(parts, axis=1)
 
@@ -227,4 +236,4 @@ class TwoLevel(Indexed):
 
     def full_query(self, reading: Reading) -> tf.Tensor:
         """See `Indexed.full_query`."""
-        return tf.concat([reading.query, tf.ones_like(reading.query[:, :1])], axis=1)
+        return reading.query

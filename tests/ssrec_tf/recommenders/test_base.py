@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from ssrec_tf import learning, weights
 from ssrec_tf.adversarial import FastGradient, gradients_of
-from ssrec_tf.batching import evaluation_batches, train_batches
+from ssrec_tf.batching import train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.scoring import rank_part, render_pairs, score_part, score_rows
 from ssrec_tf.splits import event_order
 from ssrec_tf.statistics import LabelStatistics
-from tests.ssrec_tf.conftest import World, planted_tables
+from tests.ssrec_tf.conftest import World
 
 CONFIG = TrainConfig(
     loop=LoopConfig(steps=120, batch_size=8, evaluate_every=40, checkpoint_every=40, seed=2),
@@ -344,28 +344,3 @@ def test_the_adversarial_loss_is_that_of_moved_embeddings(world, reading):
         table.assign_add(0.1 * gradient / length)
     assert float(scalars["adversarial_loss"]) == pytest.approx(float(losses()["loss"]), rel=1e-4)
     assert float(scalars["adversarial_loss"]) > float(scalars["loss"])
-
-
-def circle_tables():
-    """Everyone walks around one circle of 30 items, from anywhere, in order of time."""
-    tables = planted_tables(events=20)
-    log = tables.interactions.copy()
-    place = log.groupby("user").cumcount().to_numpy()
-    start = log["user"].str[1:].astype(int).to_numpy() * 7
-    log["item"] = tables.items.index.to_numpy()[(start + place) % len(tables.items)]
-    return replace(tables, interactions=log.assign(time=881_250_949 + 60 * place))
-
-
-@pytest.mark.parametrize("width", [0, 16])
-def test_what_follows_what_is_known_before_a_step_is_trained(tmp_path, width):
-    world = World(tmp_path, tables=circle_tables(), kind="leave_one_out")
-    model = build(world, successor_width=width, companion_width=0)
-    learning._store_behaviour(model, world.examples)
-    sizes = learning.batch_config(model.config, past_only=True)
-    hits = []
-    for batch in evaluation_batches(world.examples, "valid", sizes):
-        logits = model.query_of(batch).numpy() @ model.index().numpy().T
-        np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
-        hits += list(logits.argmax(axis=1) == batch["target_items"].numpy()[:, 0])
-    assert (np.mean(hits) > 0.9) == (width > 0)
-    assert width or np.mean(hits) < 0.3  # one in twelve by chance

@@ -1,0 +1,78 @@
+"""What the two-level reading knows of the next item before a step is trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ssrec_tf import learning
+from ssrec_tf.batching import evaluation_batches
+from tests.ssrec_tf.conftest import World, planted_tables
+from tests.ssrec_tf.recommenders.test_base import batch_of, build
+
+
+def next_logits(model, batch):
+    logits = model.query_of(batch).numpy() @ model.index().numpy().T  # [batch, items + 1]
+    np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
+    return logits
+
+
+def circle_tables():
+    """Everyone walks around one circle of 30 items, from anywhere, in order of time."""
+    tables = planted_tables(events=20)
+    log = tables.interactions.copy()
+    place = log.groupby("user").cumcount().to_numpy()
+    start = log["user"].str[1:].astype(int).to_numpy() * 7
+    log["item"] = tables.items.index.to_numpy()[(start + place) % len(tables.items)]
+    return replace(tables, interactions=log.assign(time=881_250_949 + 60 * place))
+
+
+@pytest.mark.parametrize("width", [0, 16])
+def test_what_follows_what_is_known_before_a_step_is_trained(tmp_path, width):
+    world = World(tmp_path, tables=circle_tables(), kind="leave_one_out")
+    model = build(world, successor_width=width, companion_width=0)
+    learning._store_behaviour(model, world.examples)
+    sizes = learning.batch_config(model.config, past_only=True)
+    hits = []
+    for batch in evaluation_batches(world.examples, "valid", sizes):
+        hits += list(
+            next_logits(model, batch).argmax(axis=1) == batch["target_items"].numpy()[:, 0]
+        )
+    assert (np.mean(hits) > 0.9) == (width > 0)
+    assert width or np.mean(hits) < 0.3  # one in twelve by chance
+
+
+@pytest.mark.parametrize("width", [0, 16])
+def test_what_goes_together_is_known_before_a_step_is_trained(implicit_world, width):
+    model = build(implicit_world, successor_width=0, companion_width=width)
+    learning._store_behaviour(model, implicit_world.examples)
+    sizes = learning.batch_config(model.config, past_only=True)
+    hits = []
+    for batch in evaluation_batches(implicit_world.examples, "valid", sizes):
+        # Users of one kind take items of one kind only, and an item's kind is its parity.
+        best = next_logits(model, batch).argmax(axis=1)
+        hits += list(best % 2 == batch["target_items"].numpy()[:, 0] % 2)
+    assert (np.mean(hits) > 0.95) == (width > 0)
+
+
+def test_popularity_weighs_less_once_something_is_known(world):
+    model, batch = build(world), dict(batch_of(world))
+    known = model.query_of(batch).numpy()
+    for name in ("items", "times"):
+        batch[f"history_{name}"] = batch[f"history_{name}"] * 0
+    unknown = model.query_of(batch).numpy()
+    assert (known[:, -1] == 0.5).all()
+    assert (unknown[:, -1] == 1.0).all()
+    assert not unknown[:, model.config.width : -1].any()
+
+
+def test_companions_weigh_more_the_more_there_are(world):
+    batch = dict(batch_of(world))
+    found = []
+    for growth in (0.0, 0.5):
+        model = build(world)
+        learning._store_behaviour(model, world.examples)
+        model.companion_growth.assign(growth)
+        found.append(model.query_of(batch).numpy()[:, -1 - model.config.companion_width : -1])
+    events = (batch["history_items"].numpy() != 0).sum(axis=1)
+    assert found[1] == pytest.approx(found[0] * np.sqrt(1.0 + events)[:, None], rel=1e-4)
