@@ -61,7 +61,7 @@ class Outputs(NamedTuple):
         scores: of the targets.
         query: float32 [batch, width + 1], for the next item; None where a reading has none.
         vectors: float32 [batch, targets, width + 1], what `query` multiplies; or None.
-        keep: float32 [items + 1], 0 where an item's id was dropped; None is nowhere.
+        keep: float32 [items + 1, 2], of `ItemVectors.draw_keep`; None keeps all.
         history: scores [batch, history] of what was read, each as if it had not been; in
             training only, None where a reading cannot say.
         seen: int32 [batch, history], items that are not ranked, 0 is none; None is nowhere.

@@ -21,6 +21,8 @@ from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Items, ItemTexts
 from ssrec_tf.text_table import TextTable
 
+_NEW = 0.2  # at most so many items are read as new ones when the next one is learnt
+
 
 class ItemVectors(keras.layers.Layer):
     """Makes `Items` of texts and references; holds all weights that belong to items.
@@ -70,7 +72,12 @@ class ItemVectors(keras.layers.Layer):
         )
         # The next item's log share starts at its popularity: the rest is learnt beyond it.
         share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
-        self._rarest = float(share.min())
+        # Of an item never met: as often as the rarest, until training says better.
+        self.next_unmet = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(float(share.min())),
+            name="next_unmet_bias",
+        )
         self.order = self.add_weight(
             shape=(count, 2 * self.config.successor_width + self.config.companion_width),
             initializer="zeros",
@@ -157,9 +164,14 @@ class ItemVectors(keras.layers.Layer):
         return tf.gather_nd(self.variants, tf.stack([drawn, refs], axis=-1))
 
     def draw_keep(self, seed: tf.Tensor) -> tf.Tensor:
-        """Switch ids off at random, for a training step: float32 [items + 1]."""
+        """Switch ids off at random, for a training step: float32 [items + 1, 2].
+
+        Where ids are always dropped, what train counted of an item still tells which is the
+        next, but for a few: a new item must be found by its text among all others.
+        """
         draw = tf.random.stateless_uniform(tf.shape(self._known), seed)
-        return tf.cast(draw >= self.config.id_dropout, tf.float32)
+        rates = [self.config.id_dropout, min(self.config.id_dropout, _NEW)]
+        return tf.cast(draw[:, None] >= tf.constant(rates), tf.float32)
 
     def read(
         self,
@@ -173,11 +185,14 @@ class ItemVectors(keras.layers.Layer):
         Args:
             texts: of the same items, [...].
             refs: int32 [...], 0 for an item known by its text only.
-            keep: float32 [items + 1], 0 switches an item's id off; all on when not given.
+            keep: float32 [items + 1, 2], 0 switches an item's id off, or what train counted
+                of it; all on when not given.
             training: whether dropout is on.
         """
-        speaks = self._has_id if keep is None else keep * self._has_id
-        speaks = tf.gather(speaks, refs)  # [...]
+        speaks, met = self._has_id, self._known
+        if keep is not None:
+            speaks, met = speaks * keep[:, 0], met * keep[:, 1]
+        speaks, met = tf.gather(speaks, refs), tf.gather(met, refs)  # [...] each
         ids = tf.gather(self.id_embedding, refs) * speaks[..., None]  # [..., width]
         vectors = (texts.vectors - self.text_mean) / self.text_deviation
         said, level = self._read_texts(vectors, texts.words, training)
@@ -186,10 +201,8 @@ class ItemVectors(keras.layers.Layer):
         # What comes next is learnt beside the ratings, not at their expense.
         shared = tf.stop_gradient(states) if self.labelled else states
         next_ids = tf.gather(self.next_embedding, refs) * speaks[..., None]  # [..., width]
-        # An item that training never saw counts as the rarest, and is found by its text.
-        next_level = tf.where(
-            tf.gather(self._known, refs) > 0, tf.gather(self.next_bias, refs), self._rarest
-        )
+        # An item that training never saw is found by its text.
+        next_level = tf.where(met > 0, tf.gather(self.next_bias, refs), self.next_unmet)
         next_states = self.next_item(shared) + next_ids
         directions = self._directions(texts.vectors)
         factors = tf.zeros_like(directions[..., :0])
@@ -197,7 +210,7 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known)
-        order = tf.gather(self.order, refs)  # [..., 2 s + c]
+        order = tf.gather(self.order, refs) * met[..., None]  # [..., 2 s + c]
         return Items(states, level, next_states, next_level, directions, order, factors)
 
     def _read_texts(

@@ -73,11 +73,16 @@ def test_an_item_without_its_id_is_its_text(world, item_text):
     layer = vectors_of(world, item_text=item_text)
     ref = tf.constant([4])
     texts = layer.texts_of(ref)
-    off = tf.zeros(len(world.text.item_tokens))
+    layer.order.assign(tf.ones_like(layer.order))  # as if all had been met alike
+    layer.order[0].assign(tf.zeros_like(layer.order[0]))
+    off = tf.zeros([len(world.text.item_tokens), 2])
     silent, unknown = layer.read(texts, ref, off), layer.read(texts, tf.constant([0]))
     for name in silent._fields:
-        if name != "next_level":  # how often an item was met, it may say without its id
-            assert np.array_equal(getattr(silent, name), getattr(unknown, name))
+        assert np.array_equal(getattr(silent, name), getattr(unknown, name))
+    met = layer.read(texts, ref, tf.constant([[0.0, 1.0]] * len(world.text.item_tokens)))
+    assert met.next_level.numpy() == pytest.approx(layer.next_bias.numpy()[[4]])
+    assert (met.order.numpy() == 1.0).all()
+    assert np.array_equal(met.states, unknown.states)
     always = vectors_of(world, item_text=item_text, id_dropout=1.0)
     never_trained = always.read(always.texts_of(ref), ref)
     assert np.array_equal(
@@ -86,9 +91,11 @@ def test_an_item_without_its_id_is_its_text(world, item_text):
 
 
 def test_ids_drop_out_at_their_rate(world):
-    layer = vectors_of(world, id_dropout=0.3)
-    draws = [layer.draw_keep(tf.constant([1, step])).numpy() for step in range(200)]
-    assert np.mean(draws) == pytest.approx(0.7, abs=0.03)
+    for rate, kept in ((0.3, (0.7, 0.8)), (1.0, (0.0, 0.8)), (0.1, (0.9, 0.9))):
+        layer = vectors_of(world, id_dropout=rate)
+        draws = [layer.draw_keep(tf.constant([1, step])).numpy() for step in range(200)]
+        assert np.mean(draws, axis=(0, 1)) == pytest.approx(kept, abs=0.03)
+        assert (draws[0][:, 0] <= draws[0][:, 1]).all()  # an id says that the item was met
     again = layer.draw_keep(tf.constant([1, 0])).numpy()
     assert np.array_equal(draws[0], again)
 
