@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
+from sklearn.linear_model import RidgeCV
 from sklearn.utils.extmath import randomized_svd
 
 from ssrec_tf.batching import read_logs
@@ -30,6 +31,7 @@ _RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not expl
 # Of what follows: events up to so many places apart count, the less the farther, and less
 # in the wrong order.
 _REACH, _FADING, _BACKWARDS = 20, 0.9, 0.5
+_ENOUGH = 50_000  # items whose texts a regression reads
 
 
 def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: int) -> np.ndarray:
@@ -120,6 +122,27 @@ def successor_vectors(
         before[:, :kept] = left * np.sqrt(values) / length  # [count, kept]
         after[:, :kept] = right.T * np.sqrt(values) / length
     return before, after
+
+
+def told_by_texts(directions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """What an item's text tells of its vector: a ridge regression, its penalty left-one-out.
+
+    An item that nobody met yet stands where those of like texts stand.
+
+    Args:
+        directions: float32 [items, encoder width], of the items that were met.
+        vectors: float32 [items, width], theirs.
+
+    Returns:
+        float32 [encoder width + 1, width]; the last row is added to all.
+    """
+    some = slice(None, None, -(-len(vectors) // _ENOUGH))
+    ridge = RidgeCV(alphas=np.logspace(-2, 3, 6)).fit(directions[some], vectors[some])
+    rows = [
+        np.reshape(ridge.coef_, [vectors.shape[1], -1]).T,
+        np.reshape(ridge.intercept_, [1, -1]),
+    ]
+    return np.concatenate(rows).astype(np.float32)
 
 
 def logs_of_train(examples: Path) -> list[np.ndarray]:

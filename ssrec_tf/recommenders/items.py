@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.config import TrainConfig
+from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import dense, normal
 from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Items, ItemTexts
@@ -72,17 +73,12 @@ class ItemVectors(keras.layers.Layer):
         )
         # The next item's log share starts at its popularity: the rest is learnt beyond it.
         share = np.log((self.text.item_counts + 1.0) / (self.text.item_counts.sum() + count))
-        # Of an item never met: as often as the rarest, until training says better.
-        self.next_unmet = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(float(share.min())),
-            name="next_unmet_bias",
-        )
+        # Of an item never met: as often as any other, until training says better.
+        evenly = keras.initializers.Constant(-np.log(count))
+        self.next_unmet = self.add_weight(shape=(), initializer=evenly, name="next_unmet_bias")
+        self.order_width = 2 * self.config.successor_width + self.config.companion_width
         self.order = self.add_weight(
-            shape=(count, 2 * self.config.successor_width + self.config.companion_width),
-            initializer="zeros",
-            trainable=False,
-            name="order",
+            shape=(count, self.order_width), initializer="zeros", trainable=False, name="order"
         )
         self.next_bias = self.add_weight(
             shape=(count,), initializer=lambda shape, dtype: tf.cast(share, dtype), name="next_bias"
@@ -96,6 +92,7 @@ class ItemVectors(keras.layers.Layer):
             ("stored", (count, encoder_width), "zeros"),
             ("text_mean", (encoder_width,), "zeros"),
             ("text_deviation", (encoder_width,), "ones"),
+            ("order_of_text", (encoder_width + 1, self.order_width), "zeros"),
         ):
             value = self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
             setattr(self, name, value)
@@ -134,6 +131,18 @@ class ItemVectors(keras.layers.Layer):
         if len(seen):
             self.text_mean.assign(seen.mean(axis=0))
             self.text_deviation.assign(np.maximum(seen.std(axis=0), 1e-3))
+
+    def store_order(self, vectors: np.ndarray) -> None:
+        """Keep what train says of items' order, and what texts tell of it, once those are stored.
+
+        Args:
+            vectors: float32 [items + 1, 2 s + c].
+        """
+        known = np.flatnonzero(self.text.known_items)
+        self.order.assign(vectors)
+        if len(known) > 1 and self.order_width:
+            directions = self._directions(tf.gather(self.stored, known)).numpy()
+            self.order_of_text.assign(told_by_texts(directions, vectors[known]))
 
     def store_behaviour(self, vectors: np.ndarray) -> None:
         """Keep the co-occurrence vectors, once the texts' are stored.
@@ -210,7 +219,9 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known)
-        order = tf.gather(self.order, refs) * met[..., None]  # [..., 2 s + c]
+        told = tf.einsum("...e,eo->...o", directions, self.order_of_text[:-1])
+        told += self.order_of_text[-1]  # [..., 2 s + c]
+        order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), told)
         return Items(states, level, next_states, next_level, directions, order, factors)
 
     def _read_texts(

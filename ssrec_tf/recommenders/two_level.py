@@ -166,7 +166,7 @@ class TwoLevel(Indexed):
             after: the same.
             companions: float32 [items + 1, c], of `cooccurrence.companion_vectors`.
         """
-        self.items.order.assign(np.concatenate([before, after, companions], axis=1))
+        self.items.store_order(np.concatenate([before, after, companions], axis=1))
 
     # Pairs
 

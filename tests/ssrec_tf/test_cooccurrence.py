@@ -9,6 +9,7 @@ from ssrec_tf.cooccurrence import (
     logs_of_train,
     spectral_vectors,
     successor_vectors,
+    told_by_texts,
     vectors_of_logs,
 )
 
@@ -153,3 +154,24 @@ def test_companions_multiply_to_the_counts_of_what_goes_together():
     found = companion_vectors(logs, 14, 14)
     assert found @ found.T == pytest.approx(wanted * 14 / np.trace(wanted), abs=1e-3)
     assert companion_vectors([], 5, 3).shape == (5, 3)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_texts_tell_vectors_where_they_do_and_their_mean_where_not(width):
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(400, 6)).astype(np.float32)
+    slopes, level = rng.normal(size=(6, width)), rng.normal(size=width)
+    found = told_by_texts(directions, directions @ slopes + level)
+    assert found == pytest.approx(np.vstack([slopes, level]), abs=1e-2)
+    noise = rng.normal(size=(400, width)) + level
+    blind = told_by_texts(directions, noise)
+    assert blind[-1] == pytest.approx(noise.mean(axis=0), abs=0.05)
+    assert np.abs(blind[:-1]).max() < 0.15
+
+
+def test_texts_of_a_large_catalogue_are_read_in_part(monkeypatch):
+    monkeypatch.setattr("ssrec_tf.cooccurrence._ENOUGH", 50)
+    directions = np.random.default_rng(0).normal(size=(199, 4))
+    vectors = directions[:, :2].copy()
+    vectors[np.arange(199) % 4 != 0] = np.nan  # every fourth is read
+    assert np.isfinite(told_by_texts(directions, vectors)).all()

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssrec_tf import learning
 from ssrec_tf.batching import evaluation_batches
+from ssrec_tf.cooccurrence import told_by_texts
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import batch_of, build
 
@@ -53,6 +55,18 @@ def test_what_goes_together_is_known_before_a_step_is_trained(implicit_world, wi
         best = next_logits(model, batch).argmax(axis=1)
         hits += list(best % 2 == batch["target_items"].numpy()[:, 0] % 2)
     assert (np.mean(hits) > 0.95) == (width > 0)
+
+
+def test_a_new_item_stands_where_those_of_like_texts_stand(world):
+    model = build(world)
+    learning._store_behaviour(model, world.examples)
+    items, known = model.items, np.flatnonzero(world.text.known_items)
+    texts = items.texts_of(tf.constant(known))
+    new = items.read(texts, tf.zeros(len(known), tf.int32)).order.numpy()
+    directions = items.read(texts, tf.constant(known)).directions.numpy()
+    told = told_by_texts(directions, items.order.numpy()[known])
+    assert new == pytest.approx(directions @ told[:-1] + told[-1], abs=1e-5)
+    assert np.abs(new).max() > 0.01
 
 
 def test_popularity_weighs_less_once_something_is_known(world):
