@@ -88,7 +88,7 @@ def rank_part(
         user has seen the item.
     """
     query = tf.function(model.query_of, reduce_retracing=True)
-    index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, width + 1]
+    index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, d]
     first = _first_rows(tables, part_rows(split, part)) if split.streaming else None
     rows: dict[int, np.ndarray] = {}
     for batch in evaluation_batches(examples, part, config):

@@ -59,8 +59,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         scores: of the targets.
-        query: float32 [batch, width + 1], for the next item; None where a reading has none.
-        vectors: float32 [batch, targets, width + 1], what `query` multiplies; or None.
+        query: float32 [batch, d], for the next item; None where a reading has none.
+        vectors: float32 [batch, targets, d], what `query` multiplies; or None.
         keep: float32 [items + 1, 2], of `ItemVectors.draw_keep`; None keeps all.
         history: scores [batch, history] of what was read, each as if it had not been; in
             training only, None where a reading cannot say.

@@ -13,6 +13,7 @@ from ssrec_tf.recommenders.reading import Items, ItemTexts
 
 _ENCODE_BATCH = 256
 _NEARER = 0.9  # weight of what follows, by place
+_NEVER = -1e9  # logit of what is not ranked
 
 
 class Indexed(Recommender):
@@ -83,11 +84,11 @@ class Indexed(Recommender):
             self.items.variants = tf.stack([vectors(tf.constant(s, tf.int64)) for s in seeds])
 
     def vectors_of(self, items: Items) -> tf.Tensor:
-        """What a full query multiplies, the bias behind: float32 [..., width + 1]."""
+        """What a full query multiplies, the bias behind: float32 [..., d]."""
         return tf.concat([items.next_states, items.next_level[..., None]], axis=-1)
 
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
-        """Vectors of all items with their bias: float32 [items + 1, width + 1]."""
+        """Vectors of all items with their bias: float32 [items + 1, d]."""
         # While the encoder trains these lag behind; encoding all at every step costs more.
         return self.vectors_of(self.items.every(keep))
 
@@ -117,7 +118,7 @@ class Indexed(Recommender):
         return Outputs(scores, self.full_query(reading), vectors, keep, history, _seen(batch))
 
     def query_of(self, batch: Batch) -> tf.Tensor:
-        """Queries of the next item: float32 [batch, width + 1], to multiply with `index`."""
+        """Queries of the next item: float32 [batch, d], to multiply with `index`."""
         reading, _ = self._batch_items(batch)
         return self.full_query(reading)
 
@@ -141,7 +142,7 @@ class Indexed(Recommender):
         out = nothing if outputs.seen is None else tf.concat([nothing, outputs.seen], axis=1)
         rows = tf.broadcast_to(tf.range(tf.shape(out)[0])[:, None], tf.shape(out))
         places = tf.stack([rows, out], axis=-1)  # [batch, 1 + history, 2]
-        values = tf.fill(tf.shape(out), tf.constant(-1e9))
+        values = tf.fill(tf.shape(out), tf.constant(_NEVER))
         return tf.nn.log_softmax(tf.tensor_scatter_nd_update(logits, places, values))
 
     def next_item_loss(
@@ -156,7 +157,9 @@ class Indexed(Recommender):
         found = tf.gather(log_share, targets, batch_dims=1)  # [batch, targets]
         smoothing = self.config.regularisation.label_smoothing
         if training and smoothing > 0:
-            evenly = tf.reduce_mean(log_share[:, 1:], axis=1, keepdims=True)  # [batch, 1]
+            ranked = tf.cast(log_share > 0.5 * _NEVER, tf.float32)  # [batch, items + 1]
+            evenly = tf.reduce_sum(ranked * log_share, axis=1, keepdims=True)  # [batch, 1]
+            evenly /= tf.reduce_sum(ranked, axis=1, keepdims=True)
             found = (1.0 - smoothing) * found + smoothing * evenly
         weight = tf.cast(targets != 0, tf.float32)
         # In order of time the nearer an item follows, the more it is the next one.

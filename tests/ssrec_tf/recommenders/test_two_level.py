@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ssrec_tf import learning
 from ssrec_tf.batching import evaluation_batches
+from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.cooccurrence import told_by_texts
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import batch_of, build
@@ -90,3 +91,18 @@ def test_companions_weigh_more_the_more_there_are(world):
         found.append(model.query_of(batch).numpy()[:, -1 - model.config.companion_width : -1])
     events = (batch["history_items"].numpy() != 0).sum(axis=1)
     assert found[1] == pytest.approx(found[0] * np.sqrt(1.0 + events)[:, None], rel=1e-4)
+
+
+def test_smoothed_next_items_by_hand(world):
+    smoothing = RegularisationConfig(label_smoothing=0.2)
+    model, batch = build(world, regularisation=smoothing), batch_of(world)
+    outputs = model.outputs_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+    logits = next_logits(model, batch)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)  # [batch, items + 1]
+    losses = []
+    for row, targets in enumerate(batch["target_items"].numpy()):
+        ranked = shares[row][np.isfinite(logits[row])]
+        evenly = np.log(ranked).mean()
+        losses += [0.8 * np.log(shares[row, item]) + 0.2 * evenly for item in targets if item]
+    found = model.next_item_loss(outputs, batch, training=True)
+    assert float(found) == pytest.approx(-np.mean(losses), rel=1e-4)
