@@ -46,8 +46,11 @@ data: $(RUN_STAMP)
 status show: $(RUN_STAMP)
 	@$(PY) -m pipeline $@ $(CONFIG)
 
+# In the order of the folders, whole runs of the pipeline come early. By the number of tests in a
+# file they would come last, and one worker would be idle for minutes.
 test: $(DEV_STAMP)
-	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --cov --cov-report=term:skip-covered
+	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder --cov \
+	  --cov-report=term:skip-covered
 
 lint: $(DEV_STAMP)
 	@$(BIN)ruff check .

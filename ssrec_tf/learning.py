@@ -193,8 +193,10 @@ def _fit(
     config = model.config
     keras.utils.set_random_seed(loop.seed)
     sizes = batch_config(config, past_only=past_only)
+    # Compiled once for batches of all lengths, the last and smaller one too.
     losses = tf.function(
-        lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+        lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False),
+        input_signature=[evaluation_batches(examples, "valid", sizes).element_spec],
     )
 
     def measure() -> Mapping[str, float]:

@@ -124,7 +124,8 @@ def test_the_joint_reading_learns_what_the_candidate_says(tmp_path):
 
 
 def test_training_the_encoder_changes_it_and_stores_anew(world, tmp_path):
-    model = build(world, encoder_steps=4, loop=replace(CONFIG.loop, steps=4, evaluate_every=2))
+    loop = replace(CONFIG.loop, steps=4, evaluate_every=2)
+    model = build(world, "retrieval", encoder_steps=4, loop=loop)  # sooner compiled than two-level
     before = model.encoder.token_embedding.embeddings.numpy().copy()
     stored = model.items.stored.numpy().copy()
     learning.fit(model, world.examples, past_only=False, workdir=tmp_path)
