@@ -97,7 +97,7 @@ def bench_splits(
             config,
             base=base,
             folder=own,
-            models=[name for name in models if kind == STREAMING or name not in streaming],
+            models=[name for name in models if kind in STREAMING or name not in streaming],
             part=part,
             seeds=seeds,
             trials=trials,
@@ -183,7 +183,11 @@ def _section(kind: str, result: Result, against: str | None, picture: str) -> st
         f"{card.rows:,} rows; split sha256 {card.split_digest[:16]}, seed {card.split_seed}. "
         f"Histories: {card.histories}. Ranked: {card.ranked_users:,} users; candidates: "
         f"{card.candidates}."
-        + (" A model that keeps no history scores as on time." if kind == STREAMING else ""),
+        + (
+            " A model that keeps no history scores as without streaming."
+            if kind in STREAMING
+            else ""
+        ),
         markdown_table(rows),
         picture,
     ]

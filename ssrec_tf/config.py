@@ -64,7 +64,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """`kind`: random, time, time_streaming, leave_one_out, cold_item or u1 to u5."""
+    """`kind`: random, time, leave_one_out, either with _streaming behind, cold_item, u1 to u5."""
 
     kind: str = "random"
     seed: int = 42
@@ -193,7 +193,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "format": ("auto", "csv", "tsv", "jsonl", "parquet"),
     "kind": (
-        *("random", "time", "time_streaming", "leave_one_out", "cold_item"),
+        *("random", "time", "time_streaming", "leave_one_out", "leave_one_out_streaming"),
+        "cold_item",
         *("u1", "u2", "u3", "u4", "u5"),
     ),
     "architecture": ARCHITECTURES,

@@ -1,8 +1,8 @@
 """Train, valid and test rows.
 
 Every kind of split equals the one published for MovieLens-100k row for row, and is
-defined for any log. `past_only` splits (time, time_streaming, leave_one_out) let a
-history reach back only: event a is before event b when (time, row) of a is smaller,
+defined for any log. `past_only` splits (time, leave_one_out and their streaming kinds)
+let a history reach back only: event a is before event b when (time, row) of a is smaller,
 since many events share a timestamp. A log without times counts as written in order.
 """
 
@@ -22,7 +22,8 @@ PARTS = ("train", "valid", "test")
 _MIN_ITEM_ROWS = 5  # fewer ratings than these measure little of a cold item
 _MIN_USER_ROWS = 3  # one row each for train, valid and test
 _FOLDS = ("u1", "u2", "u3", "u4", "u5")
-STREAMING = "time_streaming"
+STREAMING = ("time_streaming", "leave_one_out_streaming")
+_PAST_ONLY = ("time", "leave_one_out", *STREAMING)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Split:
         train: int64 [rows of the part], ascending; so are `valid` and `test`.
         valid: What tuning looks at.
         test: What is read once.
-        kind: random, time, time_streaming, leave_one_out, cold_item or u1 to u5.
+        kind: random, time, leave_one_out, either with _streaming behind, cold_item or
+            u1 to u5.
         digest: SHA-256 of the part names of all rows, in order, joined by commas.
         past_only: Whether a history may hold only what was before its target.
     """
@@ -48,7 +50,7 @@ class Split:
     @property
     def streaming(self) -> bool:
         """Whether a valid or test row's history holds the user's earlier rows of all parts."""
-        return self.kind == STREAMING
+        return self.kind in STREAMING
 
 
 def make_split(tables: Tables, config: SplitConfig) -> Split:
@@ -57,11 +59,11 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
     - random: a seeded permutation of the rows; train first, then valid, then test.
     - time: the oldest rows are train, the newest test; a cut moves on to the next row
       whose timestamp differs, so that no moment lies on both sides.
-    - time_streaming: the parts of time. Weights come from train alone, but a row that is
-      scored may be read beside all earlier rows of its user, of any part: what a service
-      that stores events at once, and trains seldom, does.
     - leave_one_out: a user's last row is test, the last but one valid; users with fewer
       than 3 rows are train. `valid` and `test` of the configuration do not count.
+    - time_streaming, leave_one_out_streaming: the same parts. Weights come from train
+      alone, but a row that is scored may be read beside all earlier rows of its user, of
+      any part: what a service that stores events at once, and trains seldom, does.
     - cold_item: a share of the items with 5 rows or more is test and another valid, with
       all their rows.
     - u1 to u5: five folds. Fold i of the rows in file order is test, as in the archive's
@@ -78,9 +80,9 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
     log = tables.interactions
     if config.kind == "random":
         parts = _random(len(log), config)
-    elif config.kind in ("time", STREAMING):
+    elif config.kind in ("time", "time_streaming"):
         parts = _by_time(log, config)
-    elif config.kind == "leave_one_out":
+    elif config.kind in ("leave_one_out", "leave_one_out_streaming"):
         parts = _leave_one_out(log)
     elif config.kind == "cold_item":
         parts = _cold_items(log, config)
@@ -88,8 +90,8 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
         parts = _fold(len(log), config)
     else:
         raise ConfigError(
-            f"split.kind is {config.kind!r}: give one of random, time, {STREAMING}, "
-            f"leave_one_out, cold_item, {', '.join(_FOLDS)}"
+            f"split.kind is {config.kind!r}: give one of random, {', '.join(_PAST_ONLY)}, "
+            f"cold_item, {', '.join(_FOLDS)}"
         )
     rows = [np.flatnonzero(parts == code) for code in range(3)]
     shares = (1.0, config.valid, config.test)
@@ -99,7 +101,7 @@ def make_split(tables: Tables, config: SplitConfig) -> Split:
                 f"split.kind={config.kind} of {len(log)} interactions leaves no {name} rows: "
                 "give more data, or another share or kind"
             )
-    past_only = config.kind in ("time", STREAMING, "leave_one_out")
+    past_only = config.kind in _PAST_ONLY
     return Split(rows[0], rows[1], rows[2], config.kind, _digest(parts), past_only)
 
 

@@ -52,7 +52,7 @@ class RunningBias(Baseline):
         if not split.streaming:
             raise ConfigError(
                 f"{self.name} reads what was before every row, which split.kind={split.kind} "
-                f"does not allow: give split.kind {STREAMING}, or the model bias"
+                f"does not allow: give split.kind {' or '.join(STREAMING)}, or the model bias"
             )
         self._split = split
         super().fit(tables, split)

@@ -22,6 +22,7 @@ PUBLISHED = [
     ("time", 42, "994672e5a5484a05", (80_003, 9_997, 10_000)),
     ("time_streaming", 42, "994672e5a5484a05", (80_003, 9_997, 10_000)),
     ("leave_one_out", 42, "21f8c12a78bacb8b", (98_114, 943, 943)),
+    ("leave_one_out_streaming", 42, "21f8c12a78bacb8b", (98_114, 943, 943)),
     ("cold_item", 42, "f29a27f3defe1ad4", (82_383, 7_801, 9_816)),
 ]
 
@@ -86,13 +87,14 @@ def test_time_split_of_a_log_without_times_is_by_row():
     assert split.test.tolist() == [9]
 
 
-def test_streaming_has_the_parts_of_time_and_another_rule():
-    data = table("abcdefghij", "x" * 10, [5, 1, 1, 9, 9, 9, 2, 3, 4, 10])
-    time, streaming = (
-        make_split(data, SplitConfig(kind, 0, 0.5, 0.2)) for kind in ("time", "time_streaming")
+@pytest.mark.parametrize("kind", ["time", "leave_one_out"])
+def test_streaming_has_the_parts_of_the_other_kind_and_another_rule(kind):
+    data = table("aabbaabbaa", "x" * 10, [5, 1, 1, 9, 9, 9, 2, 3, 4, 10])
+    plain, streaming = (
+        make_split(data, SplitConfig(each, 0, 0.5, 0.2)) for each in (kind, f"{kind}_streaming")
     )
-    assert streaming.digest == time.digest
-    assert (time.streaming, streaming.streaming) == (False, True)
+    assert streaming.digest == plain.digest
+    assert (plain.streaming, streaming.streaming) == (False, True)
     assert streaming.past_only
 
 
