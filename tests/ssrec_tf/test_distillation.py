@@ -64,10 +64,13 @@ def test_distances_by_hand(world):
     entropy = -np.mean(click * np.log(own_click) + (1 - click) * np.log(1 - own_click))
 
     def shares(each):
-        logits = (each.query_of(batch).numpy() @ each.index().numpy().T)[:, 1:]
+        logits = each.query_of(batch).numpy() @ each.index().numpy().T
+        np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
         return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
-    following = -np.mean((shares(teacher) * np.log(shares(model))).sum(axis=1))
+    ranked = shares(teacher) > 0
+    logs = np.log(shares(model), where=ranked, out=np.zeros_like(shares(model)))
+    following = -np.mean((shares(teacher) * logs).sum(axis=1))
     weights = (model.config.rating_weight, model.config.click_weight, model.config.next_item_weight)
     total = float(np.dot(weights, (np.mean(error**2), entropy, following)))
     losses = student.losses_of(batch, seed=SEED, training=True)

@@ -78,8 +78,9 @@ def test_the_index_holds_what_training_scored(world):
     assert lengths == pytest.approx(np.ones(31), abs=1e-4)
     query = outputs.query.numpy()
     assert np.linalg.norm(query[:, :-1], axis=1) == pytest.approx(np.full(8, 10.0), abs=1e-3)
-    # Monitored is the softmax over all items, whatever else is in the batch.
+    # Monitored is the softmax over all unseen items, whatever else is in the batch.
     logits = query.astype(np.float64) @ model.index().numpy().T.astype(np.float64)
+    np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)
     log_share = logits - np.log(np.exp(logits[:, 1:]).sum(axis=1, keepdims=True))
     targets = batch["target_items"].numpy()
     wanted = -np.take_along_axis(log_share, targets, axis=1)[targets != 0].mean()
