@@ -11,7 +11,7 @@ from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.distillation import Student, with_drawn_items
 from ssrec_tf.ensembling import Ensemble, Predictions
-from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build
+from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, next_logits
 
 SEED = tf.constant([1, 2], tf.int64)
 LOOP = LoopConfig(steps=4, batch_size=8, evaluate_every=2, checkpoint_every=2, seed=2)
@@ -64,8 +64,7 @@ def test_distances_by_hand(world):
     entropy = -np.mean(click * np.log(own_click) + (1 - click) * np.log(1 - own_click))
 
     def shares(each):
-        logits = each.query_of(batch).numpy() @ each.index().numpy().T
-        np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
+        logits = next_logits(each, batch)
         return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
     ranked = shares(teacher) > 0

@@ -11,7 +11,7 @@ from ssrec_tf.config import LoopConfig, from_dict
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.ensembling import Ensemble, fit_members, swag_draw
 from ssrec_tf.errors import ConfigError
-from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build
+from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, next_logits
 
 LOOP = LoopConfig(steps=8, batch_size=8, evaluate_every=4, checkpoint_every=4, seed=2)
 
@@ -51,10 +51,7 @@ def test_the_mean_by_hand(world):
     assert np.abs(told.rating - ratings.mean(axis=0)).max() < 1e-5
     assert np.abs(told.click - clicks.mean(axis=0)).max() < 1e-5
     assert told.next_items.numpy().sum(axis=1) == pytest.approx(np.ones(8), abs=1e-5)
-    logits = [m.query_of(batch).numpy() @ m.index().numpy().T for m in models]
-    for row, items in enumerate(batch["history_items"].numpy()):  # none is a target, too
-        for own in logits:
-            own[row, items] = -np.inf
+    logits = [next_logits(m, batch) for m in models]  # nothing seen is a target, too
     shares = [np.exp(x[:, 1:]) / np.exp(x[:, 1:]).sum(1, keepdims=True) for x in logits]
     assert np.abs(told.next_items[:, 1:] - np.mean(shares, axis=0)).max() < 1e-5
     outputs = models[0].outputs_of(batch, seed=seed, training=False)

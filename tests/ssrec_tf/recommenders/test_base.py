@@ -44,6 +44,13 @@ def batch_of(world, past_only=False):
     return next(iter(train_batches(world.examples, sizes, seed=1)))[1]
 
 
+def next_logits(model, batch):
+    """Logits of the next item, the seen and padding left out: float32 [batch, items + 1]."""
+    logits = model.query_of(batch).numpy() @ model.index().numpy().T
+    np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
+    return logits
+
+
 @pytest.mark.parametrize("reading", ["two_level", "joint"])
 def test_losses_by_hand(world, reading):
     model, batch = build(world, reading), batch_of(world)

@@ -11,13 +11,7 @@ from ssrec_tf.batching import evaluation_batches
 from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.cooccurrence import told_by_texts
 from tests.ssrec_tf.conftest import World, planted_tables
-from tests.ssrec_tf.recommenders.test_base import batch_of, build
-
-
-def next_logits(model, batch):
-    logits = model.query_of(batch).numpy() @ model.index().numpy().T  # [batch, items + 1]
-    np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
-    return logits
+from tests.ssrec_tf.recommenders.test_base import batch_of, build, next_logits
 
 
 def circle_tables():
