@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -41,6 +42,7 @@ def bench(
     base: Path,
     folder: Path,
     models: Sequence[str],
+    variants: Mapping[str, Parameters] = MappingProxyType({}),
     part: str = "valid",
     seeds: Sequence[int] = (7,),
     trials: int = 0,
@@ -62,6 +64,8 @@ def bench(
             once (of a training that was interrupted: since it went on; a pretraining that
             several seeds share counts for the first).
         models: names of `known_models`; what the data do not allow is an error.
+        variants: this project's model with keys set otherwise, by the name each is measured
+            under, beside `models`; not tuned.
         part: "valid", or "test" once all is decided.
         seeds: of this project's model, each trained anew; the others have one seed.
         trials: of each model; 0 for no tuning.
@@ -76,27 +80,19 @@ def bench(
 
     Raises:
         ConfigError: a model is unknown or needs ratings that the log has not; a key of
-            `own_space` is none; or `trials` is negative.
+            `own_space` or of a variant is none; or `trials` is negative.
     """
-    for name in models:
-        if name not in known_models():
-            raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
-    if trials < 0:
-        raise ConfigError(f"trials is {trials}: give a number of at least 0")
+    _check(config, models, variants, trials)
     data = Bench.load(config, base)
     own = bench_tuning.own_space(config) if own_space is None else own_space
     found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
-    for name in models:
-        space = own if name == OWN else baseline_kind(name).space
-        if trials and space:
-            where = tuned_in or folder / "tuning"
-            found[name] = _tune(data, name, space, trials, seeds[0], where, tell)
-            tell(f"tuned {name}: {found[name].describe()}")
-        parameters = found[name].parameters if name in found else {}
-        for seed in seeds if name == OWN else (0,):
-            label = f"{OWN}/{seed}" if name == OWN and len(seeds) > 1 else name
+
+    def measure(name: str, shown: str, parameters: Parameters) -> None:
+        own_model = name == OWN
+        for seed in seeds if own_model else (0,):
+            label = f"{shown}/{seed}" if own_model and len(seeds) > 1 else shown
             kept = folder / "scores" / f"{name}-{_key(data, part, name, seed, parameters)}"
             if not (kept / "scores.npz").exists():
                 tell(f"fit {label}")
@@ -104,10 +100,36 @@ def bench(
                 fitted = data.scores(name, part, seed, parameters, work)
                 write_scores(kept, fitted, time.monotonic() - begun)
             scores[label], seconds[label] = read_scores(kept)
+
+    for name in models:
+        space = own if name == OWN else baseline_kind(name).space
+        if trials and space:
+            where = tuned_in or folder / "tuning"
+            found[name] = _tune(data, name, space, trials, seeds[0], where, tell)
+            tell(f"tuned {name}: {found[name].describe()}")
+        measure(name, name, found[name].parameters if name in found else {})
+    for shown, parameters in variants.items():
+        measure(OWN, shown, parameters)
     report = data.report(scores, part)
     _write(folder, report, models, found, trials)
     storage.atomic_write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
     return report
+
+
+def _check(
+    config: RunConfig, models: Sequence[str], variants: Mapping[str, Parameters], trials: int
+) -> None:
+    """Refuse before anything is fitted what cannot be measured."""
+    for name in models:
+        if name not in known_models():
+            raise ConfigError(f"no model {name!r}: give some of {', '.join(known_models())}")
+    for name, parameters in variants.items():
+        try:
+            bench_tuning.configured(config, parameters)
+        except ConfigError as error:
+            raise ConfigError(f"variant {name!r}: {error}") from error
+    if trials < 0:
+        raise ConfigError(f"trials is {trials}: give a number of at least 0")
 
 
 def differences(report: Report, against: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ from ssrec_tf.bench_results import (
     show_figure,
     summarise,
 )
-from ssrec_tf.bench_tuning import Tuned
+from ssrec_tf.bench_tuning import Parameters, Tuned
 from ssrec_tf.config import RunConfig, from_dict, load_config, to_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.figures import lower_is_better
@@ -68,6 +69,7 @@ def bench_splits(
     *,
     folder: Path,
     models: Sequence[str],
+    variants: Mapping[str, Parameters] = MappingProxyType({}),
     part: str,
     seeds: Sequence[int],
     trials: int = 0,
@@ -86,8 +88,8 @@ def bench_splits(
     Returns:
         The results by split, in the order of `configs`; several seeds averaged.
     """
-    if against is not None and against not in models:
-        raise ConfigError(f"--against {against}: give one of {', '.join(models)}")
+    if against is not None and against not in (*models, *variants):
+        raise ConfigError(f"--against {against}: give one of {', '.join((*models, *variants))}")
     streaming = {name for name, kind in baselines.EXTENDED.items() if kind.streaming}
     results = {}
     for kind, (config, base) in configs.items():
@@ -98,6 +100,7 @@ def bench_splits(
             base=base,
             folder=own,
             models=[name for name in models if kind in STREAMING or name not in streaming],
+            variants=variants,
             part=part,
             seeds=seeds,
             trials=trials,

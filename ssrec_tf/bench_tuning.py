@@ -7,6 +7,7 @@ was killed goes on to the same end, and one of more trials begins with those of 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from ssrec_tf.search_space import Range, Space
 if TYPE_CHECKING:
     import optuna
 
-Parameters = Mapping[str, float]
+Parameters = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,12 @@ def configured(config: RunConfig, parameters: Parameters) -> RunConfig:
     """Return a configuration with other values under some keys.
 
     Raises:
-        ConfigError: A value is out of its key's bounds.
+        ConfigError: A key is unknown, or a value is out of its key's bounds.
     """
     if not parameters:
         return config
-    assignments = [f"{key}={value!r}" for key, value in parameters.items()]
+    # JSON is YAML, and YAML is what assignments are read as.
+    assignments = [f"{key}={json.dumps(value)}" for key, value in parameters.items()]
     return from_dict(override(to_dict(config), assignments))
 
 

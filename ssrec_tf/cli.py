@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", type=Path, default=Path("bench"), help="where all of it lies")
     compare.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     compare.add_argument("--splits", help="kinds or kind=other.yaml, with commas between")
+    compare.add_argument(
+        "--variants", type=Path, metavar="YAML", help="names, and the keys each sets otherwise"
+    )
     compare.add_argument("--page", type=Path, help="Markdown of all splits, written whole")
     compare.set_defaults(command=_bench)
     _add_ablate(commands)
@@ -156,10 +159,13 @@ def _bench_splits(parsed: argparse.Namespace) -> None:
 
 def _bench_options(parsed: argparse.Namespace, config: Any, folder: Path) -> dict[str, Any]:
     """What one split and several are benched with alike."""
+    from ssrec_tf.bench_variants import read_variants
+
     first = config.train.loop.seed
     return {
         "folder": folder,
         "models": parsed.models.split(","),
+        "variants": read_variants(parsed.variants) if parsed.variants else {},
         "part": parsed.part,
         "seeds": range(first, first + parsed.seeds),
         "trials": parsed.tune,
