@@ -108,7 +108,9 @@ def with_odd_pairs(
         )
     ]
     odd_behaviours, odd_items = [list(side) for side in zip(*odd, strict=True)]
-    scores = tf.function(graph.score)(tf.constant(odd_behaviours), tf.constant(odd_items))
+    scores = tf.function(graph.score, autograph=False)(
+        tf.constant(odd_behaviours), tf.constant(odd_items)
+    )
     joined = {
         name: np.concatenate([scores[name].numpy(), values]) for name, values in expected.items()
     }

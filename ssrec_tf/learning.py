@@ -76,6 +76,7 @@ def pretrain(
     losses = tf.function(
         lambda batch, seed: objective.losses_of(batch, seed=seed, training=False),
         reduce_retracing=True,
+        autograph=False,
     )
 
     def measure() -> Mapping[str, float]:
@@ -197,6 +198,7 @@ def _fit(
     losses = tf.function(
         lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False),
         input_signature=[evaluation_batches(examples, "valid", sizes).element_spec],
+        autograph=False,
     )
 
     def measure() -> Mapping[str, float]:

@@ -35,7 +35,7 @@ def score_rows(
     Returns:
         Rating in the scale and click probability, float32 [n] each.
     """
-    step = tf.function(model.scores_of, reduce_retracing=True)
+    step = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
     found, ratings, clicks = [], [], []
     for batch in evaluation_batches(examples, part, config):
         wanted = np.isin(batch["target_rows"].numpy(), rows)  # [batch, targets]
@@ -87,7 +87,7 @@ def rank_part(
         float32 [users, items], in the order of `users` and `tables.items`; -inf where the
         user has seen the item.
     """
-    query = tf.function(model.query_of, reduce_retracing=True)
+    query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
     index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, d]
     first = _first_rows(tables, part_rows(split, part)) if split.streaming else None
     rows: dict[int, np.ndarray] = {}

@@ -64,10 +64,10 @@ class ServingGraph(tf.Module):
 
         behaviour = spec("behaviour", [None])
         made = {
-            "serving_default": tf.function(self.score).get_concrete_function(
+            "serving_default": tf.function(self.score, autograph=False).get_concrete_function(
                 behaviour, spec("item", [None])
             ),
-            "rank": tf.function(self.rank).get_concrete_function(
+            "rank": tf.function(self.rank, autograph=False).get_concrete_function(
                 spec("user", [None]),
                 spec("history", [None, None]),
                 spec("history_ratings", [None, None], floats),
@@ -75,10 +75,12 @@ class ServingGraph(tf.Module):
                 spec("now", [None], tf.int64),
                 spec("candidates", [None, None]),
             ),
-            "embed": tf.function(self.embed).get_concrete_function(spec("text", [None])),
+            "embed": tf.function(self.embed, autograph=False).get_concrete_function(
+                spec("text", [None])
+            ),
         }
         if isinstance(self._hidden(), Indexed):
-            made["recommend"] = tf.function(self.recommend).get_concrete_function(
+            made["recommend"] = tf.function(self.recommend, autograph=False).get_concrete_function(
                 behaviour, spec("k", [], tf.int32)
             )
         return made

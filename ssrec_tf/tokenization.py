@@ -61,7 +61,7 @@ class WordPieceTokenizer(tf.Module):
         )
         self.pieces = tf.lookup.StaticHashTable(initializer, default_value=-1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Tokenize.
 
@@ -124,43 +124,52 @@ class WordPieceTokenizer(tf.Module):
         the word goes on behind it, else the piece is tried one character shorter.
         """
         sizes = tf.strings.length(words, unit="UTF8_CHAR")  # [words]
-        count = tf.size(words)
         failed = sizes > MAX_WORD_CHARACTERS
-        found_word = tf.TensorArray(tf.int32, 1, dynamic_size=True, infer_shape=False)
-        found_piece = tf.TensorArray(tf.int32, 1, dynamic_size=True, infer_shape=False)
-        found_word = found_word.write(0, tf.zeros([0], tf.int32))
-        found_piece = found_piece.write(0, tf.zeros([0], tf.int32))
-        open_words = tf.reshape(tf.where(~failed), [-1])  # [open]
-        open_words = tf.cast(open_words, tf.int32)
+        open_words = tf.cast(tf.reshape(tf.where(~failed), [-1]), tf.int32)  # [open]
         start = tf.zeros_like(open_words)
         length = tf.minimum(tf.gather(sizes, open_words), self._longest)
-        turn = tf.constant(1)
-        while tf.size(open_words) > 0:  # AutoGraph: a tf.while_loop
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(t, tf.TensorShape([None])) for t in (open_words, start, length)]
+        # The first of the turns found nothing: what is concatenated is never empty.
+        found = [
+            tf.TensorArray(tf.int32, 1, dynamic_size=True, infer_shape=False).write(
+                0, tf.zeros([0], tf.int32)
             )
+            for _ in range(2)
+        ]
+
+        def take_turn(turn, open_words, start, length, failed, found_word, found_piece):  # type: ignore[no-untyped-def]
             piece = tf.strings.substr(tf.gather(words, open_words), start, length, unit="UTF8_CHAR")
             piece = tf.where(start > 0, "##" + piece, piece)
             ids = self.pieces.lookup(piece)  # [open]
             hit = ids >= 0
-            found_word = found_word.write(turn, tf.boolean_mask(open_words, hit))
-            found_piece = found_piece.write(turn, tf.boolean_mask(ids, hit))
             rest = tf.gather(sizes, open_words) - start - length  # [open], behind the piece
             lost = ~hit & (length == 1)
-            failed = tf.tensor_scatter_nd_update(
-                failed, tf.boolean_mask(open_words, lost)[:, None], tf.fill([_count(lost)], True)
-            )
             going = ~lost & ~(hit & (rest == 0))
-            start = tf.boolean_mask(tf.where(hit, start + length, start), going)
             shorter = tf.where(hit, tf.minimum(rest, self._longest), length - 1)
-            length = tf.boolean_mask(shorter, going)
-            open_words = tf.boolean_mask(open_words, going)
-            turn += 1
+            true = tf.fill([_count(lost)], True)
+            return (
+                turn + 1,
+                tf.boolean_mask(open_words, going),
+                tf.boolean_mask(tf.where(hit, start + length, start), going),
+                tf.boolean_mask(shorter, going),
+                tf.tensor_scatter_nd_update(
+                    failed, tf.boolean_mask(open_words, lost)[:, None], true
+                ),
+                found_word.write(turn, tf.boolean_mask(open_words, hit)),
+                found_piece.write(turn, tf.boolean_mask(ids, hit)),
+            )
+
+        one, some = tf.TensorShape([]), tf.TensorShape([None])
+        *_, failed, found_word, found_piece = tf.while_loop(
+            lambda turn, open_words, *_: tf.size(open_words) > 0,
+            take_turn,
+            (tf.constant(1), open_words, start, length, failed, *found),
+            shape_invariants=(one, some, some, some, some, one, one),
+        )
         return self._collect(
             tf.ensure_shape(found_word.concat(), [None]),
             tf.ensure_shape(found_piece.concat(), [None]),
             failed,
-            count,
+            tf.size(words),
         )
 
     def _collect(

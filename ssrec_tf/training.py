@@ -142,7 +142,7 @@ class _Loop:
         self.strategy = tf.distribute.get_strategy()
         self.optimizer = make_optimizer(optimizer, config.steps)
         self.optimizer.build(model.trainable_variables)
-        self.step_function = tf.function(self._distributed_step)
+        self.step_function = tf.function(self._distributed_step, autograph=False)
         self.weights = [variable.value for variable in model.variables]
         slots = [variable.value for variable in self.optimizer.variables]
         self.meta = tf.Variable("", dtype=tf.string)
@@ -221,8 +221,7 @@ class _Loop:
         scalars, gradients = gradients_of(losses, variables, self.adversarial)
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(scalars["loss"])
-        if finite:  # AutoGraph: a tf.cond
-            self.optimizer.apply(gradients, variables)
+        tf.cond(finite, lambda: self.optimizer.apply(gradients, variables), lambda: None)
         return {**scalars, "gradient_norm": norm, "finite": tf.cast(finite, tf.float32)}
 
     @contextmanager

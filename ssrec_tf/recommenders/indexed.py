@@ -67,7 +67,7 @@ class Indexed(Recommender):
 
     def store_items(self) -> None:
         """Encode the whole catalogue once, for `items`, and variants of it if texts change."""
-        encode = tf.function(self.encode_text, reduce_retracing=True)
+        encode = tf.function(self.encode_text, reduce_retracing=True, autograph=False)
 
         def vectors(seed: tf.Tensor | None) -> tf.Tensor:
             refs = tf.range(len(self.text.item_tokens))

@@ -53,7 +53,7 @@ def test_step_and_gradients_by_hand(frozen):
     model.table.trainable = not frozen
     method = FastGradient(0.5, [model.table])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         def losses():
             return model.losses_of(BATCH, seed=None, training=True)

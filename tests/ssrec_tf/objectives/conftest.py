@@ -56,7 +56,7 @@ def learn(objective, steps, batch=walks, rate=3e-3):
     optimizer = make_optimizer(OptimizerConfig(rate, warmup_steps=5), steps)
     optimizer.build(objective.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def update(inputs, seed):
         variables = objective.trainable_variables
         with tf.GradientTape() as tape:
