@@ -30,7 +30,8 @@ class OptimizerConfig:
 class LoopConfig:
     """How long a training lasts and how often it looks up.
 
-    `steps` of a pretraining may be 0: a published encoder is then left as it is.
+    `steps` of a pretraining may be 0: a published encoder is then left as it is. `xla`: the
+    whole step is compiled by XLA, once for each length of the histories.
     """
 
     steps: int = 1000
@@ -39,6 +40,7 @@ class LoopConfig:
     checkpoint_every: int = 100
     patience: int = 5
     seed: int = 7
+    xla: bool = False
 
 
 @dataclass(frozen=True)
