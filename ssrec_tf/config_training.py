@@ -27,6 +27,18 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class DevicesConfig:
+    """What trains: by `strategy`, one device, or several as if they were one.
+
+    mirrored: all GPUs of this machine; tpu: the one it is attached to; multi_worker: a
+    process on each machine that `TF_CONFIG` names. Weights and losses are those
+    of one device but for rounding, and for what dropout draws.
+    """
+
+    strategy: str = "one"
+
+
+@dataclass(frozen=True)
 class LoopConfig:
     """How long a training lasts and how often it looks up.
 

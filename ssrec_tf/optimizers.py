@@ -35,7 +35,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     return optimizer
 
 
-class _AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+class _AdamW(keras.optimizers.AdamW):
     """AdamW for gradients that all replicas have in common already.
 
     Keras clips each replica's own gradients and sums them afterwards; the loop has to have

@@ -9,14 +9,12 @@ does not.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -26,6 +24,8 @@ from ssrec_tf.batching import Batch
 from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.errors import ConfigError, NonFiniteError
 from ssrec_tf.optimizers import make_optimizer
+from ssrec_tf.train_state import Means, StateInCheckpoint
+from ssrec_tf.train_state import TrainState as TrainState
 
 
 class Trainable(Protocol):
@@ -56,17 +56,6 @@ class Validation:
 
     measure: Callable[[], Mapping[str, float]]
     monitor: str = "loss"
-
-
-@dataclass
-class TrainState:
-    """What a checkpoint holds beside the weights."""
-
-    step: int = 0
-    best: float = float("inf")
-    best_step: int = 0
-    stale: int = 0
-    curve: list[dict[str, float | str]] = field(default_factory=list)
 
 
 Observer = Callable[[int, tf.summary.SummaryWriter], None]
@@ -154,7 +143,7 @@ class _Loop:
         self.step_function = tf.function(self._distributed_step, jit_compile=compiled or None)
         self.weights = [variable.value for variable in model.variables]
         self.slots = [variable.value for variable in self.optimizer.variables]
-        self.meta = _Meta()
+        self.meta = StateInCheckpoint()
         self.checkpoint = tf.train.Checkpoint(
             weights=self.weights, slots=self.slots, meta=self.meta
         )
@@ -202,7 +191,7 @@ class _Loop:
         no_writer = tf.summary.create_noop_writer
         writer = tf.summary.create_file_writer(logs) if self.is_chief else no_writer()
         bar = tqdm(total=config.steps, initial=state.step, desc=name, mininterval=1.0)
-        sums = _Means()
+        sums = Means()
         with writer.as_default(), bar:
             for step, batch in _until(batches, config.steps):
                 sums.add(self._checked_step(batch, step))
@@ -274,7 +263,7 @@ class _Loop:
             for weight, value in zip(self.weights, kept, strict=True):
                 weight.assign(value)
 
-    def _look_up(self, state: TrainState, sums: _Means, validation: Validation, bar: Any) -> None:
+    def _look_up(self, state: TrainState, sums: Means, validation: Validation, bar: Any) -> None:
         """Measure, write scalars, remember the best weights."""
         measured = {key: float(value) for key, value in validation.measure().items()}
         measured = replicas.plain_from_chief(self.strategy, measured)
@@ -282,7 +271,7 @@ class _Loop:
             for key, value in values.items():
                 tf.summary.scalar(f"{phase}/{key}", value, step=state.step)
                 row = {"step": state.step, "phase": phase, "metric": key, "value": value}
-                state.curve.append(row)  # type: ignore[arg-type]
+                state.curve.append(row)
         monitored = measured[validation.monitor]
         bar.set_postfix({validation.monitor: f"{monitored:.4f}"})
         if monitored < state.best:
@@ -291,41 +280,6 @@ class _Loop:
                 self.best.save(checkpoint_number=state.step)
         else:
             state.stale += 1
-
-
-class _Meta(tf.train.experimental.PythonState):  # type: ignore[misc]
-    """The state, as a checkpoint keeps it."""
-
-    def __init__(self) -> None:
-        self.state = TrainState()
-
-    def serialize(self) -> str:
-        """See the base class."""
-        return json.dumps(vars(self.state))
-
-    def deserialize(self, string_value: str | bytes) -> None:
-        """See the base class."""
-        self.state = TrainState(**json.loads(string_value))
-
-
-class _Means:
-    """Running means of scalars since the last look."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, float]] = []
-        self._since = time.monotonic()
-
-    def add(self, values: dict[str, float]) -> None:
-        self._rows.append(values)
-
-    def take(self) -> dict[str, float]:
-        """Give the means and begin anew."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return {}
-        seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        return {**means, "steps_per_second": len(rows) / max(seconds, 1e-9)}
 
 
 def _check_parts(config: LoopConfig, strategy: tf.distribute.Strategy) -> None:
