@@ -50,6 +50,10 @@ def _run(parsed: argparse.Namespace) -> None:
     config = load_config(parsed.config, parsed.set)
     base = parsed.config.resolve().parent
     wanted = components()
+    if config.devices.strategy != "one":  # before TensorFlow has run anything
+        from ssrec_tf.replicas import make_strategy
+
+        make_strategy(config.devices.strategy)
     if parsed.until:
         last = [component.name for component in wanted].index(parsed.until)
         run(wanted[: last + 1], config, root=parsed.runs / config.name, base=base)

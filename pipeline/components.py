@@ -45,6 +45,8 @@ _ENCODER = (
     "ssrec_tf/adversarial.py",
     "ssrec_tf/objectives/*.py",
     "ssrec_tf/optimizers.py",
+    "ssrec_tf/replicas.py",
+    "ssrec_tf/train_state.py",
     "ssrec_tf/training.py",
     "ssrec_tf/learning.py",
     "ssrec_tf/weights.py",

@@ -23,22 +23,23 @@ _CHECKED_ROWS = 1000
 
 def pretrainer(context: Context) -> None:
     """Pretrain the encoder by predicting masked tokens; a killed run goes on."""
-    from ssrec_tf import learning, weights
+    from ssrec_tf import learning, replicas, weights
     from ssrec_tf.text_table import TextTable
 
     config: RunConfig = context.config
     _, split = table_folder.load(context.inputs["ExampleGen"])
     transformed = context.inputs["Transform"]
     text = TextTable.load(transformed / "text")
-    encoder = learning.create_encoder(config.encoder, text, seed=config.pretrain.loop.seed)
-    state = learning.pretrain(
-        encoder,
-        text,
-        transformed / "examples",
-        config.pretrain,
-        past_only=split.past_only,
-        workdir=context.work,
-    )
+    with replicas.make_strategy(config.devices.strategy).scope():
+        encoder = learning.create_encoder(config.encoder, text, seed=config.pretrain.loop.seed)
+        state = learning.pretrain(
+            encoder,
+            text,
+            transformed / "examples",
+            config.pretrain,
+            past_only=split.past_only,
+            workdir=context.work,
+        )
     weights.save(encoder, context.output / "encoder.npz")
     _keep_logs(context)
     if state.step:
@@ -49,16 +50,20 @@ def pretrainer(context: Context) -> None:
 
 def trainer(context: Context) -> None:
     """Fine-tune the heads, export the SavedModel, compare it with Keras on raw strings."""
-    from ssrec_tf import distillation, weights
+    from ssrec_tf import distillation, replicas, weights
     from ssrec_tf.exporting import check_scores, export, with_odd_pairs
 
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
-    model = build_model(context, tables, split)
-    weights.load(model.encoder, context.inputs["Pretrainer"] / "encoder.npz")
     examples = context.inputs["Transform"] / "examples"
-    state = distillation.fit(model, examples, past_only=split.past_only, workdir=context.work)
+    with replicas.make_strategy(config.devices.strategy).scope():
+        model = build_model(context, tables, split)
+        weights.load(model.encoder, context.inputs["Pretrainer"] / "encoder.npz")
+        state = distillation.fit(model, examples, past_only=split.past_only, workdir=context.work)
     weights.save(model, context.output / "model.npz")
+    if config.devices.strategy != "one":  # what is served lies on one device
+        model = build_model(context, tables, split)
+        weights.load(model, context.output / "model.npz")
     print(f"    best validation loss {state.best:.4f} at step {state.best_step}")
     _keep_logs(context)
     card = {

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
+
 Losses = dict[str, tf.Tensor]
 
 
@@ -54,7 +56,7 @@ def gradients_of(
     gradients, worse = found[: len(variables)], found[len(variables) :]
     if not tables:
         return scalars, gradients
-    steps = perturbations(worse, method.epsilon)
+    steps = perturbations(replicas.mean(worse), method.epsilon)
     with tf.GradientTape() as tape:
         moved = [
             (table, table.value + tf.stop_gradient(step))

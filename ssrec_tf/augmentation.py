@@ -7,6 +7,7 @@ import difflib
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.config_regularisation import RegularisationConfig
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.text_table import TextTable
@@ -85,8 +86,8 @@ class AugmentedTexts(tf.Module):
         if self._wordings == 1:
             return tf.zeros(shape, tf.int32)
         seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
-        other = tf.random.stateless_uniform(shape, seeds[0]) < self.config.alternative_rate
-        number = tf.random.stateless_uniform(shape, seeds[1], 1, self._wordings, tf.int32)
+        other = replicas.uniform_rows(shape, seeds[0]) < self.config.alternative_rate
+        number = replicas.uniform_rows(shape, seeds[1], 1, self._wordings, tf.int32)
         return tf.where(other, number, 0)
 
     def _drop(self, tokens: tf.Tensor, fields: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -96,12 +97,12 @@ class AugmentedTexts(tf.Module):
         kept = filled
         if self.config.field_dropout > 0:
             shape = tf.concat([tf.shape(tokens)[:-1], [self._fields + 1]], axis=0)
-            stays = tf.random.stateless_uniform(shape, seeds[0]) >= self._rates
+            stays = replicas.uniform_rows(shape, seeds[0]) >= self._rates
             # Which fields stay, asked by each token of its own: [..., width].
             kept &= tf.gather(stays, tf.cast(fields, tf.int32), batch_dims=tokens.shape.rank - 1)
         spoken = kept
         if self.config.token_dropout > 0:
-            draw = tf.random.stateless_uniform(tf.shape(tokens), seeds[1])
+            draw = replicas.uniform_rows(tf.shape(tokens), seeds[1])
             spoken &= draw >= self.config.token_dropout
         whole = ~tf.reduce_any(spoken, axis=-1, keepdims=True)
         kept, spoken = (kept & ~whole) | (filled & whole), (spoken & ~whole) | (filled & whole)

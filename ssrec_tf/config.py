@@ -17,6 +17,7 @@ from ssrec_tf.config_encoder import EncoderConfig as EncoderConfig
 from ssrec_tf.config_io import build, override, read_yaml, show, to_plain
 from ssrec_tf.config_objectives import check_objectives
 from ssrec_tf.config_regularisation import BOUNDS, AlternativesConfig, check_regularisation
+from ssrec_tf.config_training import DevicesConfig as DevicesConfig
 from ssrec_tf.config_training import FactorConfig as FactorConfig
 from ssrec_tf.config_training import LoopConfig as LoopConfig
 from ssrec_tf.config_training import OptimizerConfig as OptimizerConfig
@@ -134,6 +135,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+    devices: DevicesConfig = field(default_factory=DevicesConfig)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -204,6 +206,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "item_text": ("encoder", "words", "both"),
     "pair_head": ("neural", "factorization", "both"),
     "tuning": TUNINGS,
+    "strategy": ("one", "mirrored", "multi_worker", "tpu"),
     "train.ensemble.kind": ("none", "deep", "snapshot", "swag"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.

@@ -27,10 +27,23 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class DevicesConfig:
+    """What trains: by `strategy`, one device, or several as if they were one.
+
+    mirrored: all GPUs of this machine; tpu: the one it is attached to; multi_worker: a
+    process on each machine that `TF_CONFIG` names. Weights and losses are those
+    of one device but for rounding, and for what dropout draws.
+    """
+
+    strategy: str = "one"
+
+
+@dataclass(frozen=True)
 class LoopConfig:
     """How long a training lasts and how often it looks up.
 
-    `steps` of a pretraining may be 0: a published encoder is then left as it is.
+    `steps` of a pretraining may be 0: a published encoder is then left as it is. `xla`: the
+    whole step is compiled by XLA, once for each length of the histories.
     """
 
     steps: int = 1000
@@ -39,6 +52,7 @@ class LoopConfig:
     checkpoint_every: int = 100
     patience: int = 5
     seed: int = 7
+    xla: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssrec_tf import learning
+from ssrec_tf import learning, replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.ensembling import Ensemble, Predictions, fit_members
 from ssrec_tf.recommenders import Indexed, Outputs, PairScores, Recommender
@@ -104,7 +104,7 @@ class Student:
         if isinstance(model, Indexed) and told.next_items is not None:
             log_shares = model.next_item_log_shares(outputs)  # [batch, items + 1]
             entropy = -tf.reduce_sum(told.next_items * log_shares, axis=1)  # [batch]
-            losses["next_item_loss"] = tf.reduce_mean(entropy)
+            losses["next_item_loss"] = mean_where(entropy, tf.fill(tf.shape(entropy), True))
         return {name: tf.convert_to_tensor(loss) for name, loss in losses.items()}
 
 
@@ -125,7 +125,7 @@ def with_drawn_items(batch: Batch, known: tf.Tensor, count: int, seed: tf.Tensor
     targets = batch["target_items"]
     own = tf.random.experimental.stateless_fold_in(seed, 1)
     shape = [tf.shape(targets)[0], count]
-    places = tf.random.stateless_uniform(shape, own, 0, tf.shape(items)[0], tf.int32)
+    places = replicas.uniform_rows(shape, own, 0, tf.shape(items)[0], tf.int32)
     drawn = tf.gather(items, places)  # [batch, count]
     seen = tf.concat([batch["history_items"], targets], axis=1)  # [batch, history + targets]
     hit = tf.reduce_any(drawn[:, :, None] == seen[:, None, :], axis=2)  # [batch, count]

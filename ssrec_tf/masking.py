@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.vocabulary import Vocabulary
 
@@ -126,7 +127,7 @@ class TokenMasker(tf.Module):
         shape = tf.shape(token_ids)
         batch, length = shape[0], shape[1]
         words = self._word_index(token_ids)  # [batch, length]
-        score = tf.random.stateless_uniform(shape, seed=seed)  # one a word index
+        score = replicas.uniform_rows(shape, seed=seed)  # one a word index
         score = tf.gather(score, words, batch_dims=1)  # [batch, length]
         score = tf.where(maskable, score, 2.0)
         order = tf.argsort(score, axis=1, stable=True)  # [batch, length]
@@ -155,8 +156,8 @@ class TokenMasker(tf.Module):
     ) -> tf.Tensor:
         """Write [MASK], a random token, or the token itself at the hidden places."""
         shape = tf.shape(token_ids)
-        draw = tf.random.stateless_uniform(shape, seed=draw_seed)
-        pick = tf.random.stateless_uniform(
+        draw = replicas.uniform_rows(shape, seed=draw_seed)
+        pick = replicas.uniform_rows(
             shape, seed=id_seed, maxval=tf.size(self._replacements), dtype=tf.int32
         )
         other = tf.gather(self._replacements, pick)  # [batch, length]

@@ -24,7 +24,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         max(1, steps - config.warmup_steps),
         end_learning_rate=0.0 if config.decay else config.learning_rate,
     )
-    optimizer = keras.optimizers.AdamW(
+    optimizer = _AdamW(
         _WarmUp(schedule, config.learning_rate, config.warmup_steps),
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm,
@@ -33,6 +33,17 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "scale", "factor_"])
     return optimizer
+
+
+class _AdamW(keras.optimizers.AdamW):
+    """AdamW for gradients that all replicas have in common already.
+
+    Keras clips each replica's own gradients and sums them afterwards; the loop has to have
+    their mean before, to clip by the norm that one device would see.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
 
 
 @keras.saving.register_keras_serializable(package="ssrec_tf")

@@ -9,23 +9,24 @@ does not.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from ssrec_tf import storage
+from ssrec_tf import replicas, storage
 from ssrec_tf.adversarial import FastGradient, gradients_of
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import LoopConfig, OptimizerConfig
-from ssrec_tf.errors import NonFiniteError
+from ssrec_tf.errors import ConfigError, NonFiniteError
 from ssrec_tf.optimizers import make_optimizer
+from ssrec_tf.train_state import Means, StateInCheckpoint
+from ssrec_tf.train_state import TrainState as TrainState
 
 
 class Trainable(Protocol):
@@ -58,17 +59,6 @@ class Validation:
     monitor: str = "loss"
 
 
-@dataclass
-class TrainState:
-    """What a checkpoint holds beside the weights."""
-
-    step: int = 0
-    best: float = float("inf")
-    best_step: int = 0
-    stale: int = 0
-    curve: list[dict[str, float | str]] = field(default_factory=list)
-
-
 Observer = Callable[[int, tf.summary.SummaryWriter], None]
 _OFF = FastGradient()
 
@@ -87,6 +77,8 @@ def train(
 ) -> TrainState:
     """Train until `config.steps`, or until `config.patience` evaluations bring nothing.
 
+    Under a `tf.distribute` strategy, in whose scope `model` was built, a batch is parted
+    among the replicas; see `replicas`. Of several workers only the chief writes and judges.
     Killed at any step and called again with the same arguments, it goes on from the last
     checkpoint to bit-equal weights. At the end the model holds the best weights by
     `validation.monitor`.
@@ -106,6 +98,7 @@ def train(
         The final state with the learning curve.
 
     Raises:
+        ConfigError: a batch cannot be parted among the replicas.
         NonFiniteError: the loss or a gradient is NaN or infinite; the step is not applied
             and the last checkpoint stays as it is.
     """
@@ -115,6 +108,8 @@ def train(
         loop.run(state, batches(state.step), validation, name, observer)
     loop.restore_best()
     storage.atomic_write_text(workdir / "curve.json", json.dumps(state.curve))
+    with storage.storage_errors(workdir):
+        (workdir / "tensorboard").mkdir(exist_ok=True)
     return state
 
 
@@ -140,30 +135,50 @@ class _Loop:
         self.model, self.config, self.workdir = model, config, workdir
         self.adversarial = adversarial
         self.strategy = tf.distribute.get_strategy()
+        self.is_chief = replicas.is_chief(self.strategy)
+        _check_parts(config, self.strategy)
         self.optimizer = make_optimizer(optimizer, config.steps)
         self.optimizer.build(model.trainable_variables)
-        self.step_function = tf.function(self._distributed_step, autograph=False)
+        # A TPU's strategy compiles what it runs by itself.
+        compiled = config.xla and self.strategy.num_replicas_in_sync == 1
+        self.step_function = tf.function(
+            self._distributed_step, jit_compile=compiled or None, autograph=False
+        )
         self.weights = [variable.value for variable in model.variables]
-        slots = [variable.value for variable in self.optimizer.variables]
-        self.meta = tf.Variable("", dtype=tf.string)
-        self.checkpoint = tf.train.Checkpoint(weights=self.weights, slots=slots, meta=self.meta)
+        self.slots = [variable.value for variable in self.optimizer.variables]
+        self.meta = StateInCheckpoint()
+        self.checkpoint = tf.train.Checkpoint(
+            weights=self.weights, slots=self.slots, meta=self.meta
+        )
         self.latest = tf.train.CheckpointManager(self.checkpoint, str(workdir / "latest"), 2)
         best = tf.train.Checkpoint(weights=self.weights)
         self.best = tf.train.CheckpointManager(best, str(workdir / "best"), 2)
+        for checkpoint in (self.checkpoint, best):
+            # Made by the first save otherwise, which is the chief's alone: every worker must
+            # take part in making a variable.
+            _ = checkpoint.save_counter
 
     def restore(self) -> TrainState:
         """Go back to the last checkpoint, or to the very start."""
         with storage.storage_errors(self.workdir):
             self.workdir.mkdir(parents=True, exist_ok=True)
-        if self.latest.latest_checkpoint is None:
-            return TrainState()
-        self.checkpoint.restore(self.latest.latest_checkpoint).assert_consumed()
-        return TrainState(**json.loads(self.meta.numpy().decode()))
+        if self.is_chief and self.latest.latest_checkpoint is not None:
+            self.checkpoint.restore(self.latest.latest_checkpoint).assert_consumed()
+        self._take_from_chief([*self.weights, *self.slots])
+        return TrainState(**replicas.plain_from_chief(self.strategy, vars(self.meta.state)))
 
     def restore_best(self) -> None:
         """Put the best weights into the model."""
-        if self.best.latest_checkpoint is not None:
+        if self.is_chief and self.best.latest_checkpoint is not None:
             self.best.checkpoint.restore(self.best.latest_checkpoint).assert_consumed()
+        self._take_from_chief(self.weights)
+
+    def _take_from_chief(self, variables: list[tf.Variable]) -> None:
+        if replicas.is_alone(self.strategy):
+            return
+        values = replicas.from_chief(self.strategy, [v.numpy() for v in variables])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
     def run(
         self,
@@ -175,9 +190,11 @@ class _Loop:
     ) -> None:
         """Step, look up, save; the order of the three is what makes a resume exact."""
         config = self.config
-        writer = tf.summary.create_file_writer(str(self.workdir / "tensorboard"))
+        logs = str(self.workdir / "tensorboard")
+        no_writer = tf.summary.create_noop_writer
+        writer = tf.summary.create_file_writer(logs) if self.is_chief else no_writer()
         bar = tqdm(total=config.steps, initial=state.step, desc=name, mininterval=1.0)
-        sums = _Means()
+        sums = Means()
         with writer.as_default(), bar:
             for step, batch in _until(batches, config.steps):
                 sums.add(self._checked_step(batch, step))
@@ -190,8 +207,8 @@ class _Loop:
                         observer(state.step, writer)
                     writer.flush()
                 done = state.step == config.steps or state.stale >= config.patience
-                if done or state.step % config.checkpoint_every == 0:
-                    self.meta.assign(json.dumps(vars(state)))
+                if self.is_chief and (done or state.step % config.checkpoint_every == 0):
+                    self.meta.state = state
                     self.latest.save(checkpoint_number=state.step)
                 if done:
                     break
@@ -207,22 +224,33 @@ class _Loop:
         return values
 
     def _distributed_step(self, batch: Batch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        scalars = self.strategy.run(self._step, args=(batch, seed))
-        mean = tf.distribute.ReduceOp.MEAN
-        return {k: self.strategy.reduce(mean, v, axis=None) for k, v in scalars.items()}
+        """Apply one update, unless something is not finite.
 
-    def _step(self, batch: Batch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Apply one update, unless something is not finite."""
-        variables = self.model.trainable_variables
+        The condition stands outside of the replicas, which may not meet within one.
+        """
+        parts, gradients = self.strategy.run(self._gradients, args=(batch, seed))
+        mean = tf.distribute.ReduceOp.MEAN
+        scalars = {k: self.strategy.reduce(mean, v, axis=None) for k, v in parts.items()}
+        finite = tf.math.is_finite(scalars["gradient_norm"]) & tf.math.is_finite(scalars["loss"])
+        apply = partial(self.strategy.run, self._apply, args=(gradients,))
+        tf.cond(finite, apply, lambda: None)
+        return {**scalars, "finite": tf.cast(finite, tf.float32)}
+
+    def _gradients(
+        self, batch: Batch, seed: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Scalars of this replica's rows; gradients of the whole batch, as all replicas have."""
+        rows = replicas.own_rows(batch)
 
         def losses() -> dict[str, tf.Tensor]:
-            return self.model.losses_of(batch, seed=seed, training=True)
+            return self.model.losses_of(rows, seed=seed, training=True)
 
-        scalars, gradients = gradients_of(losses, variables, self.adversarial)
-        norm = tf.linalg.global_norm(gradients)
-        finite = tf.math.is_finite(norm) & tf.math.is_finite(scalars["loss"])
-        tf.cond(finite, lambda: self.optimizer.apply(gradients, variables), lambda: None)
-        return {**scalars, "gradient_norm": norm, "finite": tf.cast(finite, tf.float32)}
+        scalars, gradients = gradients_of(losses, self.model.trainable_variables, self.adversarial)
+        gradients = replicas.mean(gradients)
+        return {**scalars, "gradient_norm": tf.linalg.global_norm(gradients)}, gradients
+
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        self.optimizer.apply(gradients, self.model.trainable_variables)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -238,41 +266,41 @@ class _Loop:
             for weight, value in zip(self.weights, kept, strict=True):
                 weight.assign(value)
 
-    def _look_up(self, state: TrainState, sums: _Means, validation: Validation, bar: Any) -> None:
+    def _look_up(self, state: TrainState, sums: Means, validation: Validation, bar: Any) -> None:
         """Measure, write scalars, remember the best weights."""
         measured = {key: float(value) for key, value in validation.measure().items()}
+        measured = replicas.plain_from_chief(self.strategy, measured)
         for phase, values in (("train", sums.take()), ("valid", measured)):
             for key, value in values.items():
                 tf.summary.scalar(f"{phase}/{key}", value, step=state.step)
                 row = {"step": state.step, "phase": phase, "metric": key, "value": value}
-                state.curve.append(row)  # type: ignore[arg-type]
+                state.curve.append(row)
         monitored = measured[validation.monitor]
         bar.set_postfix({validation.monitor: f"{monitored:.4f}"})
         if monitored < state.best:
             state.best, state.best_step, state.stale = monitored, state.step, 0
-            self.best.save(checkpoint_number=state.step)
+            if self.is_chief:
+                self.best.save(checkpoint_number=state.step)
         else:
             state.stale += 1
 
 
-class _Means:
-    """Running means of scalars since the last look."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, float]] = []
-        self._since = time.monotonic()
-
-    def add(self, values: dict[str, float]) -> None:
-        self._rows.append(values)
-
-    def take(self) -> dict[str, float]:
-        """Give the means and begin anew."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return {}
-        seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        return {**means, "steps_per_second": len(rows) / max(seconds, 1e-9)}
+def _check_parts(config: LoopConfig, strategy: tf.distribute.Strategy) -> None:
+    """Refuse what the strategy cannot do."""
+    parts = strategy.num_replicas_in_sync
+    if config.batch_size % parts:
+        raise ConfigError(
+            f"loop.batch_size is {config.batch_size}, which {parts} replicas cannot part: "
+            f"give a multiple of {parts}"
+        )
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if is_tpu and not config.xla:
+        raise ConfigError("loop.xla is false, but a TPU runs nothing else: set it to true")
+    if config.xla and parts > 1 and not is_tpu:
+        raise ConfigError(
+            "loop.xla is true, but TensorFlow compiles no step of several replicas on CPU or "
+            "GPU: set it to false, or devices.strategy to one"
+        )
 
 
 def _until(batches: tf.data.Dataset, steps: int) -> Iterator[tuple[int, Batch]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
@@ -89,7 +90,7 @@ class BehaviourWindow(tf.Module):
         items, ratings = batch["history_items"], batch["history_ratings"]  # [batch, history]
         items, ratings = _window(items, ratings, self.events, window_seed)
         own = self.own_tokens(items)
-        dropped = tf.random.stateless_uniform(tf.shape(own), drop_seed) < self._dropout
+        dropped = replicas.uniform_rows(tf.shape(own), drop_seed) < self._dropout
         own = tf.where(dropped, self.vocabulary.item_id, own)
         words = self._texts.items(items, seed)  # [batch, events, item width]
         stars = self._assembler.rating_tokens(ratings)  # [batch, events]
@@ -148,7 +149,7 @@ def draw_events(
         The chosen events' places, int32 [batch, slots] without repetition, and their
         weights, float32: 0 for an unused slot.
     """
-    score = tf.random.stateless_uniform(tf.shape(candidates), seed)
+    score = replicas.uniform_rows(tf.shape(candidates), seed)
     order = tf.argsort(tf.where(candidates, score, 2.0), axis=1)[:, :slots]  # [batch, slots]
     count = tf.reduce_sum(tf.cast(candidates, tf.int32), axis=1)  # [batch]
     chosen = tf.cast(tf.round(tf.cast(count, tf.float32) * rate), tf.int32)
@@ -169,7 +170,7 @@ def _window(
     shape = tf.shape(items)
     count = tf.reduce_sum(tf.cast(items != 0, tf.int32), axis=1)  # [batch]
     latest = tf.maximum(count - events, 0)  # [batch], the last possible start
-    draw = tf.random.stateless_uniform([shape[0]], seed)  # [batch]
+    draw = replicas.uniform_rows([shape[0]], seed)  # [batch]
     start = tf.cast(draw * tf.cast(latest + 1, tf.float32), tf.int32)  # [batch]
     place = start[:, None] + tf.range(events)[None, :]  # [batch, events]
     place = tf.minimum(place, shape[1] - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder
@@ -50,7 +51,7 @@ class Completion(Filling):
 
     def _draw_parts(self, rated: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draw which of the parts is hidden; no rating where there is none: int32 [batch]."""
-        draw = tf.random.stateless_uniform(tf.shape(rated), seed)
+        draw = replicas.uniform_rows(tf.shape(rated), seed)
         count = tf.where(rated, len(_PARTS), len(_PARTS) - 1)  # the rating is the last part
         return tf.cast(draw * tf.cast(count, tf.float32), tf.int32)
 

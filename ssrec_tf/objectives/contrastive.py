@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder, exact_gelu
@@ -66,9 +67,13 @@ class NextText(keras.Model):
         tokens, items, weights = self.pairs(batch, seed)
         _, behaviour = self.encoder(tokens, training=training)  # [batch, width]
         _, texts = self.encoder(self.window.item(items, seed), training=training)  # [batch, width]
+        queries, keys, items, weights = (
+            replicas.gather_rows(rows)
+            for rows in (unit(self.query(behaviour)), unit(self.key(texts)), items, weights)
+        )
         logits = in_batch_logits(
-            unit(self.query(behaviour)),
-            unit(self.key(texts)),
+            queries,
+            keys,
             items,
             tf.gather(self._log_share, items),  # [batch]
             self._temperature,
@@ -116,8 +121,11 @@ class TwoViews(keras.Model):
         views = self.views(batch, seed)
         tokens = tf.reshape(views, [-1, self.window.length])  # [2 * batch, length]
         _, pooled = self.encoder(tokens, training=training)  # [2 * batch, width]
-        vectors = unit(self.projection(pooled))
-        return nt_xent(vectors, batch["user"], self._temperature)
+        first, second = (
+            replicas.gather_rows(half) for half in tf.split(unit(self.projection(pooled)), 2)
+        )
+        users = replicas.gather_rows(batch["user"])
+        return nt_xent(tf.concat([first, second], axis=0), users, self._temperature)
 
 
 def projection(width: int, name: str) -> keras.Sequential:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_encoder import check_architecture
@@ -62,5 +63,5 @@ class Filling(keras.Model):
         return {
             "loss": loss,
             f"{self.name}_accuracy": weighted_mean(right, masked.mask_weights),
-            "perplexity": tf.exp(tf.minimum(loss, 20.0)),
+            "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

@@ -8,6 +8,7 @@ import keras
 import keras_hub
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.encoders import Encoder, exact_gelu
 
@@ -26,7 +27,7 @@ def token_head(encoder: Encoder) -> Any:
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Mean over what has weight; 0 where nothing has: [...] and [...] to []."""
-    return tf.reduce_sum(values * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    return replicas.mean_where(values, weights)
 
 
 class RowsHead(keras.layers.Layer):
@@ -144,7 +145,7 @@ def token_entropy(ids: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Ten
 def draw_negatives(classes: tf.Tensor, k: int, count: int, seed: tf.Tensor) -> tf.Tensor:
     """Draw classes uniformly among all but the true one: int32 [...] to [..., k]."""
     shape = tf.concat([tf.shape(classes), [k]], axis=0)
-    drawn = tf.random.stateless_uniform(shape, seed, 0, max(count - 1, 1), tf.int32)
+    drawn = replicas.uniform_rows(shape, seed, 0, max(count - 1, 1), tf.int32)
     return drawn + tf.cast(drawn >= classes[..., None], tf.int32)  # steps over the true one
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder
@@ -54,8 +55,9 @@ class MaskedRating(HiddenEventModel):
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == hidden.classes
         expected = tf.einsum("bsr,r->bs", tf.nn.softmax(logits), self._steps)
         truth = tf.gather(self._steps, hidden.classes)  # [batch, slots]
+        squared = replicas.mean(weighted_mean((expected - truth) ** 2, hidden.weights))
         return {
             "loss": weighted_mean(entropy, hidden.weights),
             "accuracy": weighted_mean(tf.cast(right, tf.float32), hidden.weights),
-            "rmse": tf.sqrt(weighted_mean((expected - truth) ** 2, hidden.weights)),
+            "rmse": tf.sqrt(squared),
         }

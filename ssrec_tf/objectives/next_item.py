@@ -8,6 +8,7 @@ import keras
 import keras_hub
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_objectives import TaskConfig
@@ -63,7 +64,7 @@ class NextItem(keras.Model):
         flat = tf.reshape(items, [-1, 1])  # [batch * events, 1]
         seen = tf.scatter_nd(flat, tf.ones_like(flat[:, 0]), [catalogue]) > 0  # [items + 1]
         seen &= tf.range(catalogue) > 0
-        score = tf.random.stateless_uniform([catalogue], seed) + tf.cast(seen, tf.float32)
+        score = replicas.uniform([catalogue], seed) + tf.cast(seen, tf.float32)
         _, found = tf.math.top_k(score, self._texts)  # [texts], those seen first
         found = tf.where(tf.gather(seen, found), found, 0)  # [texts]
         place = tf.tensor_scatter_nd_max(

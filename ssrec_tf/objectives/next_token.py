@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_encoder import check_architecture
@@ -69,5 +70,5 @@ class NextToken(keras.Model):
         return {
             "loss": loss,
             "next_token_accuracy": weighted_mean(tf.cast(right, tf.float32), weights),
-            "perplexity": tf.exp(tf.minimum(loss, 20.0)),
+            "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_encoder import check_architecture
@@ -110,5 +111,5 @@ class Permutation(keras.Model):
         return {
             "loss": loss,
             "permutation_accuracy": weighted_mean(tf.cast(right, tf.float32), permuted.weights),
-            "perplexity": tf.exp(tf.minimum(loss, 20.0)),
+            "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.objectives.behaviour_window import Events
 from ssrec_tf.vocabulary import Vocabulary
@@ -25,9 +26,9 @@ class Augmenter(tf.Module):
         """Make a view of each behaviour, as a function of (events, seed)."""
         seeds = tf.random.experimental.stateless_split(seed, 4)  # [4, 2]
         batch = tf.shape(events.items)[0]
-        way = tf.random.stateless_uniform([batch], seeds[0], 0, 3, tf.int32)[:, None]
+        way = replicas.uniform_rows([batch], seeds[0], 0, 3, tf.int32)[:, None]
         kept = (way != 0) | self._stretch(events, self._config.crop, seeds[1])
-        hidden = tf.random.stateless_uniform(tf.shape(events.items), seeds[2]) < self._config.mask
+        hidden = replicas.uniform_rows(tf.shape(events.items), seeds[2]) < self._config.mask
         view = self.hide(events.only(kept), hidden & (way == 1))
         return self._reorder(view, way == 2, seeds[3])
 
@@ -43,7 +44,7 @@ class Augmenter(tf.Module):
         count = tf.reduce_sum(tf.cast(events.items != 0, tf.int32), axis=1)  # [batch]
         size = tf.maximum(tf.cast(tf.cast(count, tf.float32) * share, tf.int32), 1)
         free = tf.cast(tf.maximum(count - size, 0) + 1, tf.float32)  # [batch], possible starts
-        start = tf.random.stateless_uniform(tf.shape(count), seed) * free
+        start = replicas.uniform_rows(tf.shape(count), seed) * free
         start = tf.cast(start, tf.int32)[:, None]  # [batch, 1]
         place = tf.range(events.items.shape[1])[None, :]  # [1, events]
         return (place >= start) & (place < start + size[:, None])
@@ -56,6 +57,6 @@ class Augmenter(tf.Module):
         # All of a stretch sort behind what is before it, among themselves by chance.
         first = tf.argmax(inside, axis=1, output_type=tf.int32)[:, None]  # [batch, 1]
         key = tf.cast(tf.where(inside, first, place), tf.float32)  # [batch, events]
-        chance = tf.random.stateless_uniform(tf.shape(key), seeds[1]) * 0.5
+        chance = replicas.uniform_rows(tf.shape(key), seeds[1]) * 0.5
         order = tf.argsort(key + tf.where(inside, chance, 0.0), axis=1, stable=True)
         return Events(*(tf.gather(part, order, batch_dims=1) for part in events))  # as `events`

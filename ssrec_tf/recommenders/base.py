@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.augmentation import AugmentedTexts
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import TrainConfig
@@ -178,7 +179,7 @@ class Recommender(keras.Model):
             total = tf.reduce_sum(counted, axis=1, keepdims=True)
             counted *= tf.math.divide_no_nan(weight, total)
         return tf.math.divide_no_nan(
-            tf.reduce_sum(zero_nan(squared) * counted), tf.reduce_sum(counted)
+            tf.reduce_sum(zero_nan(squared) * counted), replicas.mean(tf.reduce_sum(counted))
         )
 
     def _squared_error(self, scores: PairScores, ratings: tf.Tensor, training: bool) -> tf.Tensor:
@@ -204,8 +205,7 @@ def zero_nan(x: tf.Tensor) -> tf.Tensor:
 
 def mean_where(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     """Mean of the values for which `where` is true, 0 if none: [...] and bool [...] to []."""
-    weights = tf.cast(where, values.dtype)
-    return tf.reduce_sum(values * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    return replicas.mean_where(values, tf.cast(where, values.dtype))
 
 
 def dense(units: int, **options: Any) -> keras.layers.Dense:

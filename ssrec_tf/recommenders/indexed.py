@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender, zero_nan
 from ssrec_tf.recommenders.items import ItemVectors
@@ -165,7 +166,7 @@ class Indexed(Recommender):
         # In order of time the nearer an item follows, the more it is the next one.
         place = tf.range(tf.shape(targets)[1], dtype=tf.float32)  # [targets]
         weight *= tf.where(batch["target_peers"] > 0, 1.0, _NEARER**place)
-        return -tf.reduce_sum(found * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
+        return -replicas.mean_where(found, weight)
 
     def _batch_items(
         self,
@@ -204,9 +205,36 @@ class Indexed(Recommender):
             texts = ItemTexts(self.items.variant_of(refs, seed), self.texts.items(refs, seed))
         if not self.encoder.trainable:
             return texts
-        distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [distinct], [batch * n]
+        distinct, place = self._distinct(refs)
         encoded = self.encode_text(self.texts.items(distinct, seed), training=training)
-        return texts._replace(vectors=tf.gather(encoded, tf.reshape(place, tf.shape(refs))))
+        return texts._replace(vectors=tf.gather(encoded, place))  # [..., encoder width]
+
+    def _distinct(self, refs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Name a batch's items once each.
+
+        For XLA in as many places as the batch may need, most of which may stay empty.
+
+        Args:
+            refs: int32 [...], 0 is padding.
+
+        Returns:
+            References, int32 [places], 0 in places that are not needed; and where each of
+            `refs` stands among them, int32 [...].
+        """
+        if not self.config.loop.xla:
+            distinct, place = tf.unique(tf.reshape(refs, [-1]))  # [places], [mentions]
+            return distinct, tf.reshape(place, tf.shape(refs))  # [places], [...]
+        catalogue = len(self.text.item_tokens)
+        flat = tf.reshape(refs, [-1, 1])  # [mentions, 1]
+        met = tf.scatter_nd(flat, tf.ones_like(flat[:, 0]), [catalogue]) > 0  # [items + 1]
+        met |= tf.range(catalogue) == 0  # padding has a place of its own, so 0 is always first
+        place = tf.cumsum(tf.cast(met, tf.int32)) - 1  # [items + 1]
+        places = catalogue if flat.shape[0] is None else min(catalogue, flat.shape[0] + 1)
+        to = tf.where(met, place, places)  # what is not met goes nowhere
+        distinct = tf.tensor_scatter_nd_max(
+            tf.zeros([places + 1], tf.int32), to[:, None], tf.range(catalogue)
+        )[:places]
+        return distinct, tf.gather(place, refs)
 
 
 def _seen(batch: Batch) -> tf.Tensor:

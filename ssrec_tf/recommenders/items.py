@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.config import TrainConfig
 from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import dense, normal
@@ -167,9 +168,7 @@ class ItemVectors(keras.layers.Layer):
         """Stored vectors of changed texts, one drawn a mention: [...] to [..., encoder width]."""
         if self.variants is None:
             return self.texts_of(refs).vectors
-        drawn = tf.random.stateless_uniform(
-            tf.shape(refs), seed, 0, tf.shape(self.variants)[0], tf.int32
-        )
+        drawn = replicas.uniform_rows(tf.shape(refs), seed, 0, tf.shape(self.variants)[0], tf.int32)
         return tf.gather_nd(self.variants, tf.stack([drawn, refs], axis=-1))
 
     def draw_keep(self, seed: tf.Tensor) -> tf.Tensor:
@@ -178,7 +177,7 @@ class ItemVectors(keras.layers.Layer):
         Where ids are always dropped, what train counted of an item still tells which is the
         next, but for a few: a new item must be found by its text among all others.
         """
-        draw = tf.random.stateless_uniform(tf.shape(self._known), seed)
+        draw = replicas.uniform(tf.shape(self._known), seed)
         rates = [self.config.id_dropout, min(self.config.id_dropout, _NEW)]
         return tf.cast(draw[:, None] >= tf.constant(rates), tf.float32)
 

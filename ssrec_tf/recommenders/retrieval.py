@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, dense, normal
 from ssrec_tf.recommenders.indexed import Indexed
@@ -133,7 +134,8 @@ class Retrieval(Indexed):
         losses = super().task_losses(outputs, batch, training=training)
         if training:
             targets = batch["target_items"]
-            losses["next_item_loss"] = self.in_batch_loss(outputs.query, outputs.vectors, targets)
+            rows = (outputs.query, outputs.vectors, targets)
+            losses["next_item_loss"] = self.in_batch_loss(*map(replicas.gather_rows, rows))
         return losses
 
     def in_batch_loss(self, query: tf.Tensor, vectors: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,121 @@
+"""Many devices learn what one does: two logical CPUs, and two processes on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssrec_tf import replicas
+from ssrec_tf.errors import ConfigError
+
+PROGRAM = Path(__file__).with_name("train_on_devices.py")
+TASKS = ("masked_token", "two_level", "joint")
+ALONE = ("contrast", "adversarial")  # what replicas must ask of one another beside means
+
+
+def start(strategy, folder, *tasks, **environment):
+    folder.mkdir(exist_ok=True)
+    with open(folder / "log.txt", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, str(PROGRAM), strategy, str(folder), *tasks],
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def finish(*processes, folders):
+    codes = [process.wait(timeout=900) for process in processes]
+    logs = "\n".join((folder / "log.txt").read_text()[-3000:] for folder in folders)
+    assert codes == [0] * len(codes), logs
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start_workers(folders, *tasks):
+    addresses = [f"localhost:{port}" for port in free_ports(len(folders))]
+    cluster = {"worker": addresses}
+    return [
+        start(
+            *("multi_worker", folder, *tasks),
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}}),
+        )
+        for i, folder in enumerate(folders)
+    ]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("devices") / "one"
+    finish(start("one", folder, *TASKS, *ALONE), folders=[folder])
+    return folder
+
+
+def assert_same(one, other, task):
+    with np.load(one / f"{task}.npz") as expected, np.load(other / f"{task}.npz") as got:
+        assert set(got) == set(expected)
+        assert sum("/" in name for name in got) >= 8  # the curves are there
+        for name in expected:
+            size = 1.0 if "/" not in name else max(1.0, abs(float(expected[name])))
+            assert np.abs(got[name] - expected[name].astype(float)).max() < 1e-5 * size, name
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_does(one, tmp_path):
+    folder = tmp_path / "two"
+    finish(start("mirrored", folder, *TASKS, *ALONE), folders=[folder])
+    for task in (*TASKS, *ALONE):
+        assert_same(one, folder, task)
+
+
+@pytest.mark.slow
+def test_two_workers_learn_what_one_device_does_and_resume_from_the_chief(one, tmp_path):
+    folders = [tmp_path / "w0", tmp_path / "w1"]
+    finish(*start_workers(folders, "joint", "masked_token+steps=2"), folders=folders)
+    # Killed after step 2, as it were: the other tasks go on, or begin.
+    for folder in folders:
+        (folder / "masked_token+steps=2").rename(folder / "masked_token")
+    finish(*start_workers(folders, "masked_token", "two_level"), folders=folders)
+    for task in TASKS:
+        for folder in folders:
+            assert_same(one, folder, task)
+        assert list((folders[0] / task / "latest").glob("ckpt-4*"))
+        assert not list((folders[1] / task).rglob("ckpt*"))  # only the chief writes
+    log = (folders[1] / "log.txt").read_text()
+    assert "2/4" in log  # it went on from step 2, which only the chief had kept
+
+
+def test_floats_are_those_of_tensorflow_compiled_or_not():
+    seed = tf.constant([7, 123_456_789], tf.int64)
+    expected = tf.random.stateless_uniform([5, 301], seed).numpy()
+    assert np.array_equal(replicas.uniform([5, 301], seed), expected)
+    compiled = tf.function(lambda: replicas.uniform([5, 301], seed), jit_compile=True)
+    assert np.array_equal(compiled(), expected)
+
+
+def test_on_one_device_nothing_is_parted():
+    batch = {"x": tf.range(6), "y": tf.zeros([6, 2])}
+    assert np.array_equal(replicas.own_rows(batch)["x"], np.arange(6))
+    assert replicas.count() == 1
+    values, weights = tf.constant([1.0, 5.0, 9.0]), tf.constant([1.0, 1.0, 0.0])
+    assert float(replicas.mean_where(values, weights)) == 3.0
+    assert float(replicas.mean_where(values, 0.0 * weights)) == 0.0
+
+
+def test_a_strategy_that_cannot_be_had_is_one_line():
+    with pytest.raises(ConfigError, match=r"devices\.strategy is 'tpu', which"):
+        replicas.make_strategy("tpu")
