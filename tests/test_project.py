@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
-LAYOUT = {"ssrec_tf", "pipeline", "serving", "tests", "notebooks", "configs", "docs"}
+LAYOUT = {"ssrec_tf", "pipeline", "serving", "tests", "notebooks", "configs", "docs", "benchmarks"}
 FILES = {"pyproject.toml", "README.md", "Makefile", "CONTRIBUTING.md", "LICENSE", *LOCKS}
 LONGEST = 320
 # Written in two halves, or this file would hold what it looks for.
@@ -124,7 +124,7 @@ def test_layout():
 
 def test_tests_mirror_the_code():
     strays = []
-    for package in ("ssrec_tf", "pipeline", "serving"):
+    for package in ("ssrec_tf", "pipeline", "serving", "benchmarks"):
         for path in (ROOT / "tests" / package).rglob("test_*.py"):
             code = ROOT / path.relative_to(ROOT / "tests").with_name(path.name[len("test_") :])
             if path.name == "test_main.py":
