@@ -238,6 +238,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     **{"temperature": (0.001, inf), "members": (2, inf), "drawn_items": (0, inf)},
+    "targets_per_sequence": (0, inf),
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
     **BOUNDS,
