@@ -204,6 +204,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "item_text": ("encoder", "words", "both"),
     "pair_head": ("neural", "factorization", "both"),
     "tuning": TUNINGS,
+    "compute_dtype": ("float32", "bfloat16"),
     "train.ensemble.kind": ("none", "deep", "snapshot", "swag"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.

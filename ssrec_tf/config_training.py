@@ -31,6 +31,8 @@ class LoopConfig:
     """How long a training lasts and how often it looks up.
 
     `steps` of a pretraining may be 0: a published encoder is then left as it is.
+    `compute_dtype`: float32, or bfloat16, in which matrices are then multiplied on a processor
+    that has instructions for it (AMX, AVX512-BF16); weights, sums and losses stay in float32.
     """
 
     steps: int = 1000
@@ -39,6 +41,7 @@ class LoopConfig:
     checkpoint_every: int = 100
     patience: int = 5
     seed: int = 7
+    compute_dtype: str = "float32"
 
 
 @dataclass(frozen=True)
