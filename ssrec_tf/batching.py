@@ -1,4 +1,4 @@
-"""Shards to batches, inside the TensorFlow graph: parse, draw targets, pad.
+"""Shards to batches, inside the TensorFlow graph: parse, draw targets, pad, a batch at a time.
 
 Order and draws are a function of (seed, step): a resumed run starts at any step
 and sees what an unbroken one would have seen.
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
+from ssrec_tf import philox
 from ssrec_tf.errors import DataError
 from ssrec_tf.examples import FEATURES, read_info
 
 Batch = dict[str, tf.Tensor]
+Logs = dict[str, Any]  # columns by feature: ragged [n, (rows)], and `user` [n]
 
 _SHUFFLE_BUFFER = 8192
+_READ = 256  # records parsed at once where only their lengths are asked for
+_COLUMNS = ("items", "ratings", "clicks", "times")
 _SHORTEST = 64  # events; histories are padded to this, twice this, and so on
 # Of draws in order of time: the share that begin a log, so that new users are read too, and
 # the share whose targets are told by one another, as they will be once they are history.
@@ -70,19 +75,16 @@ def train_batches(
         )
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        records = read_logs(folder, "train").flat_map(
-            lambda log: tf.data.Dataset.from_tensors(log).repeat(_times_dealt(log, config))
-        )
+        records = _shards(folder, "train").batch(_READ).map(lambda some: _dealt(some, config))
         # The epoch's number is part of the seed: a new order each time, the same on resume.
-        records = records.shuffle(
+        records = records.unbatch().shuffle(
             _SHUFFLE_BUFFER, seed=seed * 1_000_003 + number, reshuffle_each_iteration=False
         )
         indexed = records.enumerate(number * per_epoch * config.batch_size)
-        drawn = indexed.map(
-            lambda index, log: _draw(log, tf.stack([tf.cast(seed, tf.int64), index]), config),
+        return indexed.batch(config.batch_size, drop_remainder=True).map(
+            lambda index, some: _draw(parse_logs(some), _seeds(seed, index), config),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        return _padded(drawn, config, drop_remainder=True)
 
     epochs = tf.data.Dataset.range(start // per_epoch, 2**31).flat_map(epoch)
     steps = epochs.skip(start % per_epoch).enumerate(start)
@@ -90,103 +92,143 @@ def train_batches(
 
 
 def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.Dataset:
-    """Give every target of `part` ("valid" or "test") once, beside what it may read."""
+    """Give every target of `part` ("valid" or "test") once, beside what it may read.
+
+    Raises:
+        DataError: records hold more targets than a batch has room for.
+    """
+    most = read_info(folder)[part].targets
+    if most > config.max_targets:
+        raise DataError(
+            f"{folder}: records of up to {most} targets do not fit train.max_targets="
+            f"{config.max_targets}: set it to {most}, or write the examples anew"
+        )
     # A record of a streaming split has one target: no padding to the 64 of another.
-    most = min(config.max_targets, read_info(folder)[part].targets)
     config = replace(config, max_targets=most)
-    parsed = read_logs(folder, part).map(lambda log: _trim(log, config))
-    return _padded(parsed, config, drop_remainder=False).prefetch(tf.data.AUTOTUNE)
+    return (
+        _shards(folder, part)
+        .batch(config.batch_size)
+        .map(lambda some: _whole(parse_logs(some), config), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     """Records of a part as `write_examples` wrote them: of train one a user."""
-    shards = sorted(str(path) for path in folder.glob(f"{part}-*.tfrecord"))
-    records = tf.data.TFRecordDataset(shards)
+    records = _shards(folder, part)
     return records.map(
         lambda record: tf.io.parse_single_example(record, FEATURES),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
 
-def _times_dealt(log: Batch, config: BatchConfig) -> tf.Tensor:
+def parse_logs(records: tf.Tensor) -> Logs:
+    """Parse many records at once: string [n] to columns of n rows.
+
+    Ops of a graph cost some microseconds each, whatever they work on; called a record at a
+    time they are most of what an input pipeline does.
+    """
+    return Logs(tf.io.parse_example(records, FEATURES))
+
+
+def _shards(folder: Path, part: str) -> tf.data.Dataset:
+    """Serialized records of a part: string []."""
+    return tf.data.TFRecordDataset(sorted(str(p) for p in folder.glob(f"{part}-*.tfrecord")))
+
+
+def _times_dealt(rows: tf.Tensor, config: BatchConfig) -> tf.Tensor:
     """How many times a log is dealt in one epoch: once for each `max_targets` rows."""
-    rows = tf.shape(log["history_items"], out_type=tf.int64)[0]
     return tf.where(rows < 2, tf.constant(0, tf.int64), -(-rows // config.max_targets))
 
 
+def _counts(records: tf.Tensor, config: BatchConfig) -> tf.Tensor:
+    """How many times each record is dealt: string [n] to int64 [n]."""
+    items = {"history_items": FEATURES["history_items"]}
+    return _times_dealt(tf.io.parse_example(records, items)["history_items"].row_lengths(), config)
+
+
+def _dealt(records: tf.Tensor, config: BatchConfig) -> tf.Tensor:
+    """Repeat each record as often as it is dealt: string [n] to [draws]."""
+    return tf.repeat(records, _counts(records, config))
+
+
 def _draws(folder: Path, config: BatchConfig) -> int:
-    counts = read_logs(folder, "train").map(lambda log: _times_dealt(log, config))
-    return int(counts.reduce(tf.constant(0, tf.int64), lambda total, count: total + count))
+    counts = _shards(folder, "train").batch(_READ).map(lambda some: _counts(some, config))
+    return int(counts.reduce(tf.constant(0, tf.int64), lambda sum_, n: sum_ + tf.reduce_sum(n)))
 
 
-def _draw(log: Batch, seed: tf.Tensor, config: BatchConfig) -> Batch:
-    """Part a log into history and targets, at random or at a moment of it."""
-    rows = tf.shape(log["history_items"])[0]
-    share_seed, order_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+def _seeds(seed: int, index: tf.Tensor) -> tf.Tensor:
+    """The seed of each draw, the run's and its own number: int64 [batch] to [batch, 2]."""
+    return tf.stack([tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index], axis=1)
+
+
+def _draw(logs: Logs, seeds: tf.Tensor, config: BatchConfig) -> Batch:
+    """Part logs into history and targets, at random or at a moment of each."""
+    rows = tf.cast(logs["history_items"].row_lengths(), tf.int32)[:, None]  # [batch, 1]
+    place = tf.range(tf.reduce_max(rows))[None, :]  # [1, rows of the longest]
+    split = philox.split(seeds, 2)  # [batch, 2, 2]
     if config.past_only:
-        cut = tf.random.stateless_uniform([], share_seed, 1, rows, tf.int32)
-        rule_seed = tf.random.experimental.stateless_fold_in(share_seed, 1)
-        begins, told = tf.unstack(tf.random.stateless_uniform([2], rule_seed))
-        cut = tf.where(begins < _FROM_NOTHING, 0, cut)
-        history = tf.range(cut)
-        target = tf.range(cut, tf.minimum(rows, cut + config.max_targets))
-        peers = tf.cast(told < _TOLD, tf.float32)
+        cut = philox.integers(split[:, 0], 1, rows[:, 0])[:, None]  # [batch, 1]
+        rule = philox.uniform(philox.fold_in(split[:, 0], 1), 2)  # [batch, 2]
+        cut = tf.where(rule[:, :1] < _FROM_NOTHING, 0, cut)
+        history = (place < cut) & (place < rows)  # [batch, rows of the longest]
+        target = (place >= cut) & (place < tf.minimum(rows, cut + config.max_targets))
+        peers = tf.cast(rule[:, 1:] < _TOLD, tf.float32)  # [batch, 1]
     else:
-        share = tf.random.stateless_uniform([], share_seed, 0.1, 0.5)
+        share = 0.1 + (0.5 - 0.1) * philox.uniform(split[:, 0], 1)  # [batch, 1]
         count = tf.cast(share * tf.cast(rows, tf.float32), tf.int32)
         count = tf.clip_by_value(count, 1, config.max_targets)
-        order = tf.argsort(tf.random.stateless_uniform([rows], order_seed))  # [rows]
-        target = tf.sort(order[:count])
-        history = tf.sort(order[count:])
-        peers = tf.constant(1.0)
-    drawn = {"user": log["user"]}
-    for name in ("items", "ratings", "clicks", "times"):
-        column = log[f"history_{name}"]  # [rows]
-        drawn[f"history_{name}"] = tf.gather(column, history)
-        drawn[f"target_{name}"] = tf.gather(column, target)
-    drawn["target_rows"] = tf.fill(tf.shape(target), tf.constant(-1, tf.int64))
-    drawn["target_peers"] = tf.fill(tf.shape(target), peers)
-    return _trim(drawn, config)
+        order = philox.uniform(split[:, 1], tf.reduce_max(rows))  # [batch, rows of the longest]
+        order = tf.argsort(tf.where(place < rows, order, 2.0), axis=1)
+        rank = tf.argsort(order, axis=1)  # [batch, rows of the longest]
+        target = rank < count
+        history = ~target & (place < rows)
+        peers = tf.ones_like(share)
+    read = {name: _masked(logs[f"history_{name}"], history) for name in _COLUMNS}
+    asked = {name: _masked(logs[f"history_{name}"], target) for name in _COLUMNS}
+    asked["rows"] = tf.zeros_like(asked["items"]) - 1
+    return _dense(logs["user"], read, asked, peers, config)
 
 
-def _trim(log: Batch, config: BatchConfig) -> Batch:
-    """Keep the newest `max_history` of the history; narrow the integers."""
-    trimmed = {"user": tf.cast(log["user"], tf.int32), "target_rows": log["target_rows"]}
-    trimmed["target_peers"] = log.get("target_peers", tf.zeros(tf.shape(log["target_rows"])))
+def _whole(logs: Logs, config: BatchConfig) -> Batch:
+    """Take records as they are, none of whose targets may be read beside another."""
+    read = {name: logs[f"history_{name}"] for name in _COLUMNS}
+    asked = {name: logs[f"target_{name}"] for name in (*_COLUMNS, "rows")}
+    return _dense(logs["user"], read, asked, tf.zeros([1, 1]), config)
+
+
+def _masked(column: tf.RaggedTensor, mask: tf.Tensor) -> tf.RaggedTensor:
+    """Keep some of the cells: [batch, (rows)] and bool [batch, rows of the longest]."""
+    there = tf.sequence_mask(column.row_lengths(), tf.shape(mask)[1])  # [batch, rows]
+    kept = tf.boolean_mask(column.values, tf.boolean_mask(mask, there))
+    lengths = tf.reduce_sum(tf.cast(mask, tf.int64), axis=1)  # [batch]
+    return tf.RaggedTensor.from_row_lengths(kept, lengths, validate=False)
+
+
+def _dense(
+    user: tf.Tensor, read: Logs, asked: Logs, peers: tf.Tensor, config: BatchConfig
+) -> Batch:
+    """Keep the newest `max_history` of the history, narrow the integers, pad.
+
+    Args:
+        user: int64 [batch].
+        read: columns of the history.
+        asked: columns of the targets.
+        peers: float32 [batch or 1, 1], whether a target may be read beside the others.
+        config: of the sizes.
+    """
+    empty = {"items": 0, "ratings": float("nan"), "clicks": float("nan"), "times": 0, "rows": -1}
+    batch = {"user": tf.cast(user, tf.int32)}
+    for name in ("items", "ratings", "times"):
+        newest = read[name][:, -config.max_history :]
+        batch[f"history_{name}"] = newest.to_tensor(empty[name])  # [batch, longest]
+    width = [None, config.max_targets]
+    for name, column in asked.items():
+        batch[f"target_{name}"] = column.to_tensor(empty[name], shape=width)
     for name in ("history_items", "target_items"):
-        trimmed[name] = tf.cast(log[name], tf.int32)
-    for name in ("history_ratings", "target_ratings", "target_clicks"):
-        trimmed[name] = log[name]
-    for name in ("history_times", "target_times"):
-        trimmed[name] = log[name]
-    for name in ("history_items", "history_ratings", "history_times"):
-        trimmed[name] = trimmed[name][-config.max_history :]
-    return trimmed
-
-
-def _padded(logs: tf.data.Dataset, config: BatchConfig, *, drop_remainder: bool) -> tf.data.Dataset:
-    history, targets = [None], [config.max_targets]
-    nan = tf.constant(float("nan"))
-    zero = tf.constant(0, tf.int32)
-    shapes = {
-        "user": ([], zero),
-        "history_items": (history, zero),
-        "history_ratings": (history, nan),
-        "history_times": (history, tf.constant(0, tf.int64)),
-        "target_items": (targets, zero),
-        "target_ratings": (targets, nan),
-        "target_clicks": (targets, nan),
-        "target_times": (targets, tf.constant(0, tf.int64)),
-        "target_rows": (targets, tf.constant(-1, tf.int64)),
-        "target_peers": (targets, tf.constant(0.0)),
-    }
-    batches = logs.padded_batch(
-        config.batch_size,
-        padded_shapes={name: shape for name, (shape, _) in shapes.items()},
-        padding_values={name: value for name, (_, value) in shapes.items()},
-        drop_remainder=drop_remainder,
-    )
-    return batches.map(lambda batch: _bucketed(batch, config), num_parallel_calls=tf.data.AUTOTUNE)
+        batch[name] = tf.cast(batch[name], tf.int32)
+    there = tf.sequence_mask(asked["items"].row_lengths(), config.max_targets, tf.float32)
+    return _bucketed({**batch, "target_peers": peers * there}, config)
 
 
 def _bucketed(batch: Batch, config: BatchConfig) -> Batch:

@@ -207,6 +207,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pair_head": ("neural", "factorization", "both"),
     "tuning": TUNINGS,
     "strategy": ("one", "mirrored", "multi_worker", "tpu"),
+    "compute_dtype": ("float32", "bfloat16"),
     "train.ensemble.kind": ("none", "deep", "snapshot", "swag"),
 }
 # Field name -> smallest and largest value; the same name means the same thing everywhere.
@@ -241,6 +242,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("clip_norm", "rating_step"), (1e-9, inf)),
     "average": (0, 0.99999),
     **{"temperature": (0.001, inf), "members": (2, inf), "drawn_items": (0, inf)},
+    "targets_per_sequence": (0, inf),
     "sequence_length": (8, 512),
     "vocabulary_size": (100, 1_000_000),
     **BOUNDS,

@@ -44,6 +44,8 @@ class LoopConfig:
 
     `steps` of a pretraining may be 0: a published encoder is then left as it is. `xla`: the
     whole step is compiled by XLA, once for each length of the histories.
+    `compute_dtype`: float32, or bfloat16, in which matrices are then multiplied on a processor
+    that has instructions for it (AMX, AVX512-BF16); weights, sums and losses stay in float32.
     """
 
     steps: int = 1000
@@ -53,6 +55,7 @@ class LoopConfig:
     patience: int = 5
     seed: int = 7
     xla: bool = False
+    compute_dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class TrainConfig:
     `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
     `successor_width`, `companion_width`, of the two-level reading: lengths of the vectors that
     say which item follows which, and which go together; 0 does without.
+    `targets_per_sequence`, of the joint reading of a BERT: candidates that share one history in
+    one sequence, unseen by it and by each other; 0 reads each pair alone, all seeing all.
     `task_weights`: fixed, or uncertainty, which learns them and reads of `rating_weight` and
     its like only whether they are 0. Of the retrieval reading: `temperature`, by which
     cosines are divided, and `sampling_correction`, of frequent in-batch negatives.
@@ -122,6 +127,7 @@ class TrainConfig:
     companion_width: int = 64
     encoder_steps: int = 0
     joint_length: int = 128
+    targets_per_sequence: int = 0
     rating_weight: float = 1.0
     click_weight: float = 0.3
     next_item_weight: float = 0.05

@@ -16,6 +16,7 @@ from ssrec_tf.config import EncoderConfig
 from ssrec_tf.encoder_tuning import add_adapters, add_lora, add_prefixes
 from ssrec_tf.errors import ConfigError, VocabularyError
 from ssrec_tf.published import bert_folder, local_folder
+from ssrec_tf.sequences import SharedSequences
 from ssrec_tf.vocabulary import Vocabulary
 from ssrec_tf.xlnet import XLNetStreams
 
@@ -224,6 +225,40 @@ class Encoder(keras.layers.Layer):
             weights *= tf.cumsum(weights, axis=1)  # [batch, length, 1]
         total = tf.reduce_sum(states * weights, axis=1)  # [batch, width]
         return states, total / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
+
+    def blocked(self, sequences: SharedSequences, training: bool = False) -> tf.Tensor:
+        """Encode sequences whose blocks see block 0 and themselves, and not each other.
+
+        Block 0 sees itself alone, so its states, and those of a block, are what they would be
+        without the other blocks. KerasHub's backbone takes no such mask, its layers do.
+
+        Args:
+            sequences: of `Assembler.shared`.
+            training: whether dropout is on.
+
+        Returns:
+            float32 [batch, length, width].
+
+        Raises:
+            ConfigError: the encoder is no BERT.
+        """
+        if self.architecture != "bert":
+            raise ConfigError(
+                f"train.targets_per_sequence: the layers of {self.architecture} are not called "
+                "with blocks; set encoder.architecture to bert, or the number to 0"
+            )
+        backbone, (ids, segments, positions, blocks) = self.backbone, sequences
+        seen = (ids != self.vocabulary.pad_id)[:, None, :]  # [batch, 1, length]
+        own = blocks[:, :, None] == blocks[:, None, :]  # [batch, length, length]
+        mask = seen & (own | (blocks == 0)[:, None, :])
+        tokens = backbone.token_embedding(ids)
+        places = backbone.position_embedding(tokens, positions=positions)
+        states = backbone.embeddings_add((tokens, places, backbone.segment_embedding(segments)))
+        states = backbone.embeddings_layer_norm(states)
+        states = backbone.embeddings_dropout(states, training=training)
+        for layer in backbone.transformer_layers:
+            states = layer(states, attention_mask=mask, training=training)
+        return tf.cast(states, tf.float32)
 
     def _states(
         self, token_ids: tf.Tensor, segment_ids: tf.Tensor, mask: tf.Tensor, training: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,9 @@ class _Log:
         return len(self.rows)
 
 
+_Record = tuple[bytes, int]  # serialized, and how many interactions it trains or evaluates on
+
+
 def write_examples(
     tables: Tables, split: Split, folder: Path, *, max_targets: int = 64, shards: int = 4
 ) -> dict[str, ExampleInfo]:
@@ -127,28 +130,29 @@ def read_info(folder: Path) -> dict[str, ExampleInfo]:
 def _logs(tables: Tables, rows: np.ndarray) -> dict[int, _Log]:
     """Group rows by user, each ordered by (time, row); a log without times by row."""
     frame = tables.interactions.loc[rows]
-    refs = pd.Series(np.arange(1, len(tables.items) + 1), index=tables.items.index)
-    users = pd.Series(np.arange(1, len(tables.users) + 1), index=tables.users.index)
     missing = np.full(len(frame), np.nan, np.float32)
-    columns = pd.DataFrame(
-        {
-            "user": users.reindex(frame["user"]).to_numpy(),
-            "items": refs.reindex(frame["item"]).to_numpy(),
-            "ratings": frame["rating"].to_numpy(np.float32) if "rating" in frame else missing,
-            "clicks": frame["click"].to_numpy(np.float32) if "click" in frame else missing,
-            "times": frame["time"].to_numpy(np.int64) if "time" in frame else 0,
-            "rows": frame.index.to_numpy(np.int64),
-        }
-    ).sort_values(["user", "times", "rows"])
-    logs = {}
-    for _, group in columns.groupby("user", sort=True):
-        values = {name: group[name].to_numpy() for name in columns.columns if name != "user"}
-        user = int(group["user"].iloc[0])
-        logs[user] = _Log(user=user, **values)
-    return logs
+    users = 1 + tables.users.index.get_indexer(pd.Index(frame["user"]))
+    times = frame["time"].to_numpy(np.int64) if "time" in frame else np.zeros(len(frame), np.int64)
+    numbers = frame.index.to_numpy(np.int64)
+    order = np.lexsort((numbers, times, users))
+    users = users[order]
+    whole = _Log(
+        user=0,
+        items=(1 + tables.items.index.get_indexer(pd.Index(frame["item"])))[order],
+        ratings=(frame["rating"].to_numpy(np.float32) if "rating" in frame else missing)[order],
+        clicks=(frame["click"].to_numpy(np.float32) if "click" in frame else missing)[order],
+        times=times[order],
+        rows=numbers[order],
+    )
+    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    ends = np.append(starts[1:], len(users))
+    return {
+        int(users[start]): replace(whole[start:end], user=int(users[start]))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    }
 
 
-def _train_records(logs: dict[int, _Log]) -> Iterator[bytes]:
+def _train_records(logs: dict[int, _Log]) -> Iterator[_Record]:
     """One record a user, cut into pieces of at most MAX_LOG rows."""
     for log in logs.values():
         for start in range(0, len(log), MAX_LOG):
@@ -158,7 +162,7 @@ def _train_records(logs: dict[int, _Log]) -> Iterator[bytes]:
 
 def _target_records(
     known: dict[int, _Log], targets: dict[int, _Log], split: Split, max_targets: int
-) -> Iterator[bytes]:
+) -> Iterator[_Record]:
     """Targets of a user beside the train rows they may read."""
     for user, log in targets.items():
         history = known.get(user, log[:0])
@@ -167,7 +171,7 @@ def _target_records(
             yield _serialize(history[-MAX_LOG:], log[start : start + max_targets])
 
 
-def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterator[bytes]:
+def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterator[_Record]:
     """Each of `rows` alone, beside all rows of its user before it that are in a part."""
     every = np.concatenate([split.train, split.valid, split.test])
     users = tables.interactions["user"].iloc[every]
@@ -179,8 +183,8 @@ def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterat
             yield _serialize(history, target)
 
 
-def _serialize(history: _Log, targets: _Log) -> bytes:
-    """Encode one record."""
+def _serialize(history: _Log, targets: _Log) -> _Record:
+    """Encode one record; it trains, or evaluates, on its targets, else on its history."""
 
     def ints(values: np.ndarray | list[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -201,27 +205,20 @@ def _serialize(history: _Log, targets: _Log) -> bytes:
         "target_rows": ints(targets.rows),
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return bytes(example.SerializeToString(deterministic=True))
+    record = bytes(example.SerializeToString(deterministic=True))
+    return record, len(targets) or len(history)
 
 
-def _write_part(stem: Path, records: Iterator[bytes], shards: int, targets: int) -> ExampleInfo:
+def _write_part(stem: Path, records: Iterator[_Record], shards: int, targets: int) -> ExampleInfo:
     """Deal records round-robin to `<stem>-00000-of-00004.tfrecord`."""
     names = [f"{stem}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     writers = [tf.io.TFRecordWriter(name) for name in names]
     examples = interactions = 0
     try:
-        for record in records:
-            examples += 1
-            writers[(examples - 1) % shards].write(record)
-            interactions += _rows_of(record)
+        for record, rows in records:
+            writers[examples % shards].write(record)
+            examples, interactions = examples + 1, interactions + rows
     finally:
         for writer in writers:
             writer.close()
     return ExampleInfo(examples, interactions, shards, targets)
-
-
-def _rows_of(record: bytes) -> int:
-    """Interactions a record trains or evaluates on."""
-    feature = tf.train.Example.FromString(record).features.feature
-    targets = len(feature["target_rows"].int64_list.value)
-    return targets or len(feature["history_items"].int64_list.value)

@@ -8,12 +8,31 @@ import tensorflow as tf
 
 from ssrec_tf.vocabulary import Vocabulary
 
+_LENGTH_STEP = 32  # tokens; shared sequences are of few lengths
+
 
 class Sequences(NamedTuple):
     """`token_ids`, `segment_ids` int32 [batch, length]; 0 is padding."""
 
     token_ids: tf.Tensor
     segment_ids: tf.Tensor
+
+
+class SharedSequences(NamedTuple):
+    """Sequences of a history and several candidates, each beside the history alone.
+
+    Attributes:
+        token_ids: int32 [batch, length]; 0 is padding, on the right.
+        segment_ids: int32 [batch, length], 1 for candidates.
+        positions: int32 [batch, length]; every candidate's go on where the history's end.
+        blocks: int32 [batch, length]; 0 for the history and padding, else the candidate's
+            number, from 1.
+    """
+
+    token_ids: tf.Tensor
+    segment_ids: tf.Tensor
+    positions: tf.Tensor
+    blocks: tf.Tensor
 
 
 class Assembler(tf.Module):
@@ -93,6 +112,48 @@ class Assembler(tf.Module):
         return Sequences(
             tf.ensure_shape(ids, [None, length]), tf.ensure_shape(segments, [None, length])
         )
+
+    def shared(
+        self, user: tf.Tensor, event_tokens: tf.Tensor, candidates: tf.Tensor, length: int
+    ) -> SharedSequences:
+        """Assemble behaviours, each with several candidates that are to share its states.
+
+        Args:
+            user: as in `behaviour`.
+            event_tokens: the same.
+            candidates: int32 [batch, n, candidate width], 0 padded; all 0 is none. The width
+                is static: what is left of a history must not depend on its candidates.
+            length: tokens that a history and one candidate have at most.
+
+        Returns:
+            The sequences, as long as the longest and rounded up: few shapes, little padding.
+        """
+        batch, count, width = tf.shape(user)[0], tf.shape(candidates)[1], candidates.shape[2] + 1
+        history = self.behaviour(user, event_tokens, length - width).token_ids  # [batch, p]
+        used = tf.reduce_sum(tf.cast(history != 0, tf.int32), axis=1)  # [batch]
+        there = tf.reduce_any(candidates != 0, axis=2, keepdims=True)  # [batch, n, 1]
+        sep = tf.where(there, self._vocabulary.sep_id, 0)  # [batch, n, 1]
+        ends = tf.concat([candidates, sep], axis=2)  # [batch, n, width]
+        filled = tf.cast(ends != 0, tf.int32)
+        places = used[:, None, None] + tf.cumsum(filled, axis=2, exclusive=True)
+        numbers = tf.range(1, count + 1)[None, :, None] * filled  # [batch, n, width]
+        ids, positions, blocks = (
+            tf.concat([start, tf.reshape(end, [batch, count * width])], axis=1)  # [batch, all]
+            for start, end in (
+                (history, ends),
+                (tf.range(tf.shape(history)[1])[None, :] + tf.zeros_like(history), places),
+                (tf.zeros_like(history), numbers),
+            )
+        )
+        sizes = tf.reduce_sum(tf.cast(ids != 0, tf.int32), axis=1)  # [batch]
+        rounded = -(-tf.reduce_max(sizes) // _LENGTH_STEP) * _LENGTH_STEP
+        # A stable sort brings the tokens to the left and keeps their order.
+        order = tf.argsort(tf.cast(ids == 0, tf.int32), axis=1, stable=True)[:, :rounded]
+        ids, positions, blocks = (
+            tf.gather(part, order, batch_dims=1) for part in (ids, positions, blocks)
+        )  # [batch, length] each
+        positions *= tf.cast(ids != 0, tf.int32)
+        return SharedSequences(ids, tf.cast(blocks > 0, tf.int32), positions, blocks)
 
 
 def fitting(event_tokens: tf.Tensor, budget: tf.Tensor) -> tf.Tensor:

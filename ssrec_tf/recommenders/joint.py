@@ -12,10 +12,12 @@ from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommend
 
 
 class Joint(Recommender):
-    """`[CLS] user [SEP] history [SEP] candidate [SEP]`, one sequence a pair.
+    """`[CLS] user [SEP] history [SEP] candidate [SEP]`.
 
-    The reference: every token sees every other, at the price of one encoder call for
-    each candidate.
+    With `train.targets_per_sequence` 0 a sequence is a pair and every token sees every
+    other: the reference, at the price of one encoder call for each candidate. Otherwise so
+    many candidates stand behind one history, each sees the history and itself, and the
+    history sees none. A score is then the same beside other candidates as alone.
     """
 
     def build_layers(self) -> None:
@@ -45,23 +47,66 @@ class Joint(Recommender):
             The scores, [batch, targets] each.
         """
         shape = tf.shape(candidate_tokens)
-        batch, targets, width = shape[0], shape[1], shape[2]
-        events = self._events(behaviour)
-        user = tf.repeat(behaviour.user, targets, axis=0)  # [batch * targets, user width]
-        events = tf.repeat(events, targets, axis=0)  # [batch * targets, history, 2 + width]
-        flat = tf.reshape(candidate_tokens, [batch * targets, width])
-        own = tf.reshape(self._own_tokens(candidates), [batch * targets, 1])
-        # Padding candidates read as an unknown item: their scores are thrown away.
-        candidate = tf.concat([own, flat], axis=1)  # [batch * targets, 1 + item width]
-        length = self.sequence_length()
-        sequences = self.assembler.behaviour(user, events, length, candidate)
-        states, pooled = self.encoder(*sequences, training=training)
-        read = tf.concat([states[:, 0], pooled], axis=1)  # [batch * targets, 2 * width]
-        out = self.head(self.dropout(read, training=training))  # [batch * targets, 2]
+        batch, targets = shape[0], shape[1]
+        own = self._own_tokens(candidates)[..., None]  # [batch, targets, 1]
+        tokens = tf.concat([own, candidate_tokens], axis=2)  # [batch, targets, 1 + item width]
+        if self.config.targets_per_sequence:
+            # Text-only candidates have no reference, padding has no text either.
+            there = (candidates != 0) | tf.reduce_any(candidate_tokens != 0, axis=2)
+            tokens *= tf.cast(there, tf.int32)[..., None]
+            read = self._read_shared(behaviour, tokens, training)
+        else:
+            read = self._read_alone(behaviour, tokens, training)
+        # Of [batch * targets, 2 * width], or with the two axes apart.
+        out = self.head(self.dropout(read, training=training))
         out = tf.reshape(out, [batch, targets, 2])
         rating = self.statistics.mean + self.statistics.deviation * out[..., 0]
         click_logit = self.logit_of_share() + out[..., 1]
         return PairScores(rating, click_logit, tf.zeros_like(rating))
+
+    def _read_alone(self, behaviour: Behaviour, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        """Read each candidate in a sequence of its own, all tokens seeing all.
+
+        Args:
+            behaviour: see `Behaviour`.
+            tokens: int32 [batch, targets, 1 + item width].
+            training: whether dropout is on.
+
+        Returns:
+            float32 [batch * targets, 2 * width].
+        """
+        shape = tf.shape(tokens)
+        user = tf.repeat(behaviour.user, shape[1], axis=0)  # [batch * targets, user width]
+        events = tf.repeat(self._events(behaviour), shape[1], axis=0)  # [batch * targets, h, 2 + w]
+        # Padding candidates read as an unknown item: their scores are thrown away.
+        candidate = tf.reshape(tokens, [shape[0] * shape[1], shape[2]])
+        sequences = self.assembler.behaviour(user, events, self.sequence_length(), candidate)
+        states, pooled = self.encoder(*sequences, training=training)
+        return tf.concat([states[:, 0], pooled], axis=1)
+
+    def _read_shared(self, behaviour: Behaviour, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        """Read `targets_per_sequence` candidates behind one history, which sees none of them.
+
+        Arguments are those of `_read_alone`; returns float32 [batch, targets, 2 * width].
+        """
+        shape, most = tf.shape(tokens), self.config.targets_per_sequence
+        batch, targets = shape[0], shape[1]
+        most = tf.minimum(most, targets)
+        groups = -(-targets // most)
+        tokens = tf.pad(tokens, [[0, 0], [0, groups * most - targets], [0, 0]])
+        width = self.text.item_tokens.shape[1] + 1
+        tokens = tf.reshape(tokens, [batch * groups, most, width])
+        user = tf.repeat(behaviour.user, groups, axis=0)  # [batch * groups, user width]
+        events = tf.repeat(self._events(behaviour), groups, axis=0)  # [batch * groups, h, 2 + w]
+        sequences = self.assembler.shared(user, events, tokens, self.sequence_length())
+        states = self.encoder.blocked(sequences, training=training)
+        numbers = tf.range(1, most + 1)[None, :, None]
+        member = tf.cast(sequences.blocks[:, None, :] == numbers, tf.float32)  # [b * g, most, l]
+        first = member * tf.cast(tf.cumsum(member, axis=2) == 1.0, tf.float32)
+        total = tf.maximum(tf.reduce_sum(member, axis=2, keepdims=True), 1.0)
+        read = tf.concat([first @ states, (member / total) @ states], axis=2)
+        read = tf.reshape(read, [batch, groups * most, 2 * self.encoder.width])
+        return read[:, :targets]
 
     def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
         """See `Recommender.outputs_of`; `seed` draws how texts are changed, if they are."""

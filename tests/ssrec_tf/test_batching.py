@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssrec_tf import batching
 from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
@@ -151,3 +152,42 @@ def test_histories_are_padded_to_few_lengths(world, monkeypatch):
 def test_too_few_records_for_a_batch_are_named(world):
     with pytest.raises(DataError, match="do not fill a batch of 5000"):
         train_batches(world.examples, BatchConfig(5000, 4, 4, past_only=False), seed=1)
+
+
+def test_records_of_more_targets_than_a_batch_holds_are_named(world):
+    config = BatchConfig(8, 3, 4, past_only=False)
+    with pytest.raises(DataError, match=r"up to 8 targets do not fit train\.max_targets=4"):
+        evaluation_batches(world.examples, "valid", config)
+
+
+@pytest.mark.parametrize("past_only", [False, True])
+def test_draws_are_those_of_each_record_alone(world, past_only):
+    """The oracle draws one log at a time, by TensorFlow's own stateless ops."""
+    config = BatchConfig(4, 12, 8, past_only=past_only)
+    logs = {int(log["user"]): log for log in batching.read_logs(world.examples, "train")}
+    for step, batch in take(world, 6, seed=5, config=config):
+        for row in range(4):
+            items = logs[batch["user"][row]]["history_items"].numpy()
+            history, target, peers = drawn_alone(len(items), [5, 4 * step + row], config)
+            assert [i for i in batch["history_items"][row] if i] == items[history][-12:].tolist()
+            assert [i for i in batch["target_items"][row] if i] == items[target].tolist()
+            assert batch["target_peers"][row].tolist() == [peers] * len(target) + [0.0] * (
+                8 - len(target)
+            )
+
+
+def drawn_alone(rows, seed, config):
+    """Places of history and targets in a log of so many rows, and whether targets are told."""
+    first, second = tf.unstack(
+        tf.random.experimental.stateless_split(tf.constant(seed, tf.int64), 2)
+    )
+    if config.past_only:
+        cut = int(tf.random.stateless_uniform([], first, 1, rows, tf.int32))
+        rule = tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(first, 1))
+        cut = 0 if rule[0] < 0.3 else cut
+        target = np.arange(cut, min(rows, cut + config.max_targets))
+        return np.arange(cut), target, float(rule[1] < 0.5)
+    share = tf.random.stateless_uniform([], first, 0.1, 0.5)
+    count = int(np.clip(int(share * rows), 1, config.max_targets))
+    order = np.argsort(tf.random.stateless_uniform([rows], second))
+    return np.sort(order[count:]), np.sort(order[:count]), 1.0

@@ -1,0 +1,62 @@
+"""The PyTorch processes that training is compared with, and what they share."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from benchmarks.command import other_python
+from benchmarks.measuring import Alternative, Worker
+
+# Threads that spin while they wait would be counted as work: no CPU-second of it is.
+_QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARALLELISM": "false"}
+
+
+class TorchSide(AbstractContextManager["TorchSide"]):
+    """A process of the classic loop and one of the best."""
+
+    def __init__(self) -> None:
+        """Start both; neither has loaded anything."""
+        command: list[str | Path] = [other_python(), "-m", "benchmarks.torch_training"]
+        self.workers = {name: Worker(command, _QUIET) for name in ("classic", "best")}
+
+    def load(self, folder: Path, steps: Path, learning_rate: float) -> None:
+        """Let both load the same weights and the same steps."""
+        for name, worker in self.workers.items():
+            worker.call(
+                "load",
+                folder=str(folder),
+                steps=str(steps),
+                best=name == "best",
+                learning_rate=learning_rate,
+            )
+
+    def alternatives(self, steps: int) -> dict[str, Alternative]:
+        """Both, making `steps` updates a run."""
+        return {
+            NAMES[name]: worker.alternative("train", steps=steps)
+            for name, worker in self.workers.items()
+        }
+
+    def curve(self, name: str) -> list[float]:
+        """Losses of each step so far; `name` classic or best."""
+        return [float(loss) for loss in self.workers[name].call("curve")]
+
+    def versions(self) -> str:
+        """What the processes run on."""
+        found = self.workers["best"].call("versions")
+        return ", ".join(f"{name} {value}" for name, value in found.items())
+
+    def small_folder(self, folder: Path, words: list[str]) -> Path:
+        """Write a small BERT with fresh weights, for a quick run."""
+        self.workers["best"].call(
+            "make_folder", folder=str(folder), words=words, width=64, layers=2
+        )
+        return folder
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.workers.values():
+            worker.__exit__(None, None, None)
+
+
+NAMES = {"classic": "PyTorch, classic", "best": "PyTorch, best"}
