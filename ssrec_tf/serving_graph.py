@@ -22,13 +22,16 @@ from ssrec_tf.tokenization import WordPieceTokenizer
 class ResolvedItems(NamedTuple):
     """Items named by strings.
 
-    `refs` int32 [...], 0 where the catalogue has no such item; `tokens` int32
-    [..., item width]; `texts` string [...], what was asked for.
+    `refs` int32 [batch, items], 0 where the catalogue has no such item; `texts` string, the
+    same, what was asked for, "" is padding.
     """
 
     refs: tf.Tensor
-    tokens: tf.Tensor
     texts: tf.Tensor
+
+    def new(self) -> tf.Tensor:
+        """Places of the items that the catalogue lacks: int64 [new, 2]."""
+        return tf.where((self.refs == 0) & (self.texts != ""))
 
 
 class ServingGraph(tf.Module):
@@ -53,6 +56,8 @@ class ServingGraph(tf.Module):
         self._item_ids = tf.constant(["", *text.item_ids])  # [items + 1]
         self._catalogue = len(text.item_ids)
         if isinstance(model, Indexed):
+            # What is known of an item follows from weights alone: read once, here.
+            self.catalogue = Items(*(tf.Variable(part, trainable=False) for part in _read(model)))
             self.index = brute_force(tf.convert_to_tensor(model.index())[1:])
 
     def signatures(self) -> dict[str, Any]:
@@ -166,50 +171,75 @@ class ServingGraph(tf.Module):
     def _behaviour(
         self, user: tf.Tensor, events: ResolvedItems, ratings: tf.Tensor, times: tf.Tensor
     ) -> Behaviour:
+        model = self._hidden()
+        if isinstance(model, Indexed):  # it looks at items' vectors, at no words of events
+            tokens = tf.zeros([*tf.unstack(tf.shape(events.refs)), 0], tf.int32)
+        else:
+            tokens = self._tokens(events)
         return Behaviour(
             user=self.tokenizer(user).to_tensor(shape=[None, self._user_width]),
             items=events.refs,
-            tokens=events.tokens,
+            tokens=tokens,
             ratings=ratings,
             times=times,
             mask=tf.cast(events.texts != "", tf.float32),
         )
 
     def _resolve(self, names: tf.Tensor, *, by_id: bool) -> ResolvedItems:
-        """Find items by id or text; tokenize only those that the catalogue lacks."""
-        model = self._hidden()
-        shape = tf.shape(names)
-        flat = tf.strings.strip(tf.strings.regex_replace(names, r"\s+", " "))
-        flat = tf.reshape(flat, [-1])  # [batch * items]
-        refs = self.by_text.lookup(flat)
-        if by_id:
-            found = self.ids.lookup(flat)
-            refs = tf.where(found > 0, found, refs)
-        tokens = model.texts.items(refs)  # [batch * items, item width]
-        new = tf.where((refs == 0) & (flat != ""))  # [new, 1]
-        words = self.tokenizer(tf.gather_nd(flat, new))
-        words = words.to_tensor(shape=[None, self._width])  # [new, item width]
-        tokens = tf.tensor_scatter_nd_update(tokens, new, words)
-        return ResolvedItems(
-            tf.reshape(refs, shape),
-            tf.reshape(tokens, [shape[0], shape[1], self._width]),
-            tf.reshape(flat, shape),
+        """Find items [batch, items] by id or text; those not found at once by their clean text."""
+
+        def find(texts: tf.Tensor) -> ResolvedItems:
+            refs = self.by_text.lookup(texts)
+            if by_id:
+                found = self.ids.lookup(texts)
+                refs = tf.where(found > 0, found, refs)
+            return ResolvedItems(refs, texts)
+
+        found = find(names)
+        resolved: ResolvedItems = tf.cond(
+            tf.reduce_any((found.refs == 0) & (names != "")),
+            lambda: find(tf.strings.strip(tf.strings.regex_replace(names, r"\s+", " "))),
+            lambda: found,
         )
+        return resolved
+
+    def _tokens(self, items: ResolvedItems) -> tf.Tensor:
+        """Words of items; those that the catalogue lacks are tokenized: [batch, items, width]."""
+        tokens, new = self._hidden().texts.items(items.refs), items.new()
+        words = tf.cond(
+            tf.size(new) > 0,
+            lambda: self._words(tf.gather_nd(items.texts, new)),
+            lambda: tf.zeros([0, self._width], tf.int32),
+        )  # [new, width]
+        return tf.tensor_scatter_nd_update(tokens, new, words)
+
+    def _words(self, texts: tf.Tensor) -> tf.Tensor:
+        """Tokenize items' texts: string [n] to int32 [n, width]."""
+        return self.tokenizer(texts).to_tensor(shape=[None, self._width])
 
     def _vectors(self, items: ResolvedItems) -> Items:
-        """Stored vectors of known items; the others' texts are encoded."""
+        """Stored vectors of known items, [batch, items]; the others' texts are encoded."""
+        new = items.new()
+        read = tf.cond(
+            tf.size(new) > 0,
+            lambda: self._encoded(tf.gather_nd(items.texts, new)),
+            lambda: Items(*(tf.zeros([0, *part.shape[1:]]) for part in self.catalogue)),
+        )  # [new]
+        return Items(
+            *(
+                tf.tensor_scatter_nd_update(tf.gather(stored, items.refs), new, part)
+                for stored, part in zip(self.catalogue, read, strict=True)
+            )
+        )
+
+    def _encoded(self, texts: tf.Tensor) -> Items:
+        """Read items by their texts alone, each distinct one once: string [n] to [n]."""
         model = self._hidden()
-        shape = tf.shape(items.refs)
-        refs = tf.reshape(items.refs, [-1])  # [batch * items]
-        tokens = tf.reshape(items.tokens, [-1, self._width])  # [batch * items, item width]
-        texts = tf.reshape(items.texts, [-1])  # [batch * items]
-        new = tf.where((refs == 0) & (texts != ""))  # [new, 1]
-        vectors = model.items.texts_of(refs).vectors
-        encoded = model.encode_text(tf.gather_nd(tokens, new))  # [new, encoder width]
-        vectors = tf.tensor_scatter_nd_update(vectors, new, encoded)
-        vectors = tf.reshape(vectors, [shape[0], shape[1], model.encoder.width])
-        found: Items = model.items.read(ItemTexts(vectors, items.tokens), items.refs)
-        return found
+        distinct, place = tf.unique(texts)  # [distinct], [n]
+        words = self._words(distinct)  # [distinct, width]
+        nowhere = tf.zeros_like(words[:, 0])
+        read = model.items.read(ItemTexts(model.encode_text(words), words), nowhere)
+        return Items(*(tf.gather(part, place) for part in read))
 
     def _scores(
         self,
@@ -223,7 +253,7 @@ class ServingGraph(tf.Module):
             reading = model.read(behaviour, self._vectors(events))
             scores = model.score(reading, self._vectors(candidates), now[:, None])
         else:
-            scores = model(behaviour, candidates.refs, candidates.tokens)
+            scores = model(behaviour, candidates.refs, self._tokens(candidates))
         return scores
 
     def _outputs(self, scores: PairScores) -> dict[str, tf.Tensor]:
@@ -235,6 +265,12 @@ class ServingGraph(tf.Module):
     def _sequence(self, texts: tf.Tensor, width: int) -> tf.Tensor:
         words = self.tokenizer(texts).to_tensor(shape=[None, width])  # [batch, width]
         return self._hidden().assembler.item(words)
+
+
+def _read(model: Indexed) -> Items:
+    """Vectors of the whole catalogue, [items + 1], in the graph that training reads them by."""
+    read: Items = tf.function(model.items.every)()
+    return read
 
 
 def _check_equal(name: str, one: tf.Tensor, other_name: str, other: tf.Tensor) -> None:

@@ -16,7 +16,7 @@ from ssrec_tf.errors import ConfigError
 
 PROGRAM = Path(__file__).with_name("train_on_devices.py")
 TASKS = ("masked_token", "two_level", "joint")
-ALONE = ("contrast", "adversarial")  # what replicas must ask of one another beside means
+BESIDE = ("contrast",)  # replicas ask one another for more than means
 
 
 def start(strategy, folder, *tasks, **environment):
@@ -31,7 +31,7 @@ def start(strategy, folder, *tasks, **environment):
 
 
 def finish(*processes, folders):
-    codes = [process.wait(timeout=900) for process in processes]
+    codes = [process.wait(timeout=1800) for process in processes]
     logs = "\n".join((folder / "log.txt").read_text()[-3000:] for folder in folders)
     assert codes == [0] * len(codes), logs
 
@@ -61,7 +61,7 @@ def start_workers(folders, *tasks):
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices") / "one"
-    finish(start("one", folder, *TASKS, *ALONE), folders=[folder])
+    finish(start("one", folder, *TASKS, *BESIDE), folders=[folder])
     return folder
 
 
@@ -77,8 +77,8 @@ def assert_same(one, other, task):
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does(one, tmp_path):
     folder = tmp_path / "two"
-    finish(start("mirrored", folder, *TASKS, *ALONE), folders=[folder])
-    for task in (*TASKS, *ALONE):
+    finish(start("mirrored", folder, *TASKS, *BESIDE), folders=[folder])
+    for task in (*TASKS, *BESIDE):
         assert_same(one, folder, task)
 
 
