@@ -8,7 +8,9 @@
     ├── NotFound            2  404 / NOT_FOUND: no such model, version, signature or folder
     ├── Unimplemented       2  501 / UNIMPLEMENTED: a call that this server does not have
     ├── CheckFailed         1  `serving check` said no
-    ├── Unavailable         3  503 / UNAVAILABLE: nobody answers, or not yet
+    ├── Overloaded          3  429 / RESOURCE_EXHAUSTED: too much at once; later is better
+    ├── Unavailable         3  503 / UNAVAILABLE: nobody answers
+    │   └── NotReady        3  503: a server answers, but no version is loaded yet
     └── DeadlineExceeded    3  504 / DEADLINE_EXCEEDED
 """
 
@@ -63,11 +65,22 @@ class NotFound(ServingError):  # noqa: N818 - gRPC's own name
     code = grpc.StatusCode.NOT_FOUND
 
 
+class Overloaded(ServingError):  # noqa: N818 - reads as what happened
+    """Somebody's limit is reached; the same request may pass later."""
+
+    http = 429
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 class Unavailable(ServingError):  # noqa: N818 - gRPC's own name
     """Nobody answers, or no version is loaded yet."""
 
     http = 503
     code = grpc.StatusCode.UNAVAILABLE
+
+
+class NotReady(Unavailable):
+    """A server answers, but has no version that could."""
 
 
 class DeadlineExceeded(ServingError):  # noqa: N818 - gRPC's own name
@@ -82,6 +95,7 @@ _KINDS: tuple[type[ServingError], ...] = (
     FailedPrecondition,
     Unimplemented,
     NotFound,
+    Overloaded,
     Unavailable,
     DeadlineExceeded,
 )
