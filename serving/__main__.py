@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from serving.commands import add
 from serving.errors import CheckFailed, ServingError
 from serving.up import Endpoint, check_folder, real_server, serve_real, serve_stand_in
 
@@ -25,14 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument("--port", type=int, default=8500, help="of gRPC")
     up.add_argument("--rest-port", type=int, default=8501, help="of REST")
     up.add_argument("--name", default="ssrec", help="of the model in requests")
+    up.add_argument("--config", type=Path, help="models.config: versions and labels")
+    up.add_argument("--key", type=Path, help="public key: load only what it signed")
     check = commands.add_parser("check", help="ask a served model everything once")
     check.add_argument("folder", type=Path)
     gateway = commands.add_parser("gateway", help="answer over HTTP in front of a model server")
     gateway.add_argument("settings", type=Path, help="YAML; see docs/serving.md")
-    key = commands.add_parser("key", help="make an API key, and the line that lets it in")
-    key.add_argument("name", help="of who has it; it stands in logs")
+    for command, work in ((up, _up), (check, _check), (gateway, _gateway)):
+        command.set_defaults(run=work)
+    add(commands)
     parsed = parser.parse_args(arguments)
-    run = {"up": _up, "check": _check, "gateway": _gateway, "key": _key}[parsed.command]
+    run: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return run(parsed)
     except ServingError as error:
@@ -44,7 +49,9 @@ def _up(parsed: argparse.Namespace) -> int:
     check_folder(parsed.folder)
     binary = real_server()
     kind = "tensorflow_model_server" if binary else "stand-in"
-    endpoint = Endpoint(parsed.port, parsed.rest_port, parsed.name, kind)
+    endpoint = Endpoint(
+        parsed.port, parsed.rest_port, parsed.name, kind, config=parsed.config, key=parsed.key
+    )
     if binary:
         return serve_real(binary, parsed.folder, endpoint)
     stop = threading.Event()
@@ -73,14 +80,6 @@ def _gateway(parsed: argparse.Namespace) -> int:
     from serving.gateway import run
 
     return run(settings)
-
-
-def _key(parsed: argparse.Namespace) -> int:
-    from serving.gateway_auth import new_key
-
-    key, line = new_key(parsed.name)
-    print(f"key, shown this once: {key}\nline for the file of keys: {line}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
     ├── FailedPrecondition  2  400 / FAILED_PRECONDITION: gRPC's answer to an unknown signature
     ├── NotFound            2  404 / NOT_FOUND: no such model, version, signature or folder
     ├── Unimplemented       2  501 / UNIMPLEMENTED: a call that this server does not have
+    ├── Untrusted           1  a version is not what was signed, or holds what it may not
     ├── CheckFailed         1  `serving check` said no
     ├── Overloaded          3  429 / RESOURCE_EXHAUSTED: too much at once; later is better
     ├── Unavailable         3  503 / UNAVAILABLE: nobody answers
@@ -53,6 +54,12 @@ class Unimplemented(ServingError):  # noqa: N818 - gRPC's own name
 
 class CheckFailed(ServingError):  # noqa: N818 - reads as what happened
     """A served model refused a request, or two ways of asking gave two answers."""
+
+    exit_code = 1
+
+
+class Untrusted(ServingError):  # noqa: N818 - reads as what it is
+    """A version is not what was signed, or its graph could do more than score."""
 
     exit_code = 1
 
