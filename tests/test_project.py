@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
-LAYOUT = {"ssrec_tf", "pipeline", "serving", "tests", "notebooks", "configs", "docs"}
+LAYOUT = {"ssrec_tf", "pipeline", "serving", "tests", "notebooks", "configs", "docs", "benchmarks"}
 FILES = {"pyproject.toml", "README.md", "Makefile", "CONTRIBUTING.md", "LICENSE", *LOCKS}
 LONGEST = 320
 # Written in two halves, or this file would hold what it looks for.
