@@ -12,7 +12,7 @@ from typing import Any
 
 from serving.gateway_auth import Door
 from serving.gateway_limits import Admission, Refusal, check_depth, check_head, read_body
-from serving.gateway_logs import log, log_fault
+from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import Limits
 
@@ -68,6 +68,7 @@ class Front:
         route = path if path in API or path in OPEN else "other"  # a path may hold anything
         here = Passing(secrets.token_hex(8), route, time.perf_counter())
         scope["passing"] = here
+        spent = spent_at_model(anew=True)
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -85,6 +86,8 @@ class Front:
             if not here.status:
                 await _refuse(sending, here, Refusal(500, "fault", "a fault of ours; report it"))
         finally:
+            if spent:
+                here.fields["model_ms"] = round(sum(spent) * 1000, 2)
             self._note(scope, here)
 
     async def _pass(self, scope: Scope, receive: Any, send: Any, here: Passing) -> None:

@@ -15,7 +15,8 @@ from serving.gateway_settings import Limits
 MAX_BODY_BYTES = 64 * 1024
 MAX_DEPTH = 8
 RETRY_AFTER_SECONDS = 1
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 @dataclass(eq=False)
@@ -81,13 +82,12 @@ def check_depth(body: bytes) -> None:
         Refusal: lists and objects within one another beyond `MAX_DEPTH`.
     """
     depth = 0
-    for match in _MARKS.finditer(body):
-        mark = body[match.start()]
+    for mark in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
         if mark in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise Refusal(400, "depth", f"nest at most {MAX_DEPTH} deep", "body")
-        elif mark in b"]}":
+        else:
             depth -= 1
 
 

@@ -10,12 +10,23 @@ import secrets
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from serving.errors import NotFound
 
 _LOGGER = logging.getLogger("serving.gateway")
+_SPENT: ContextVar[list[float] | None] = ContextVar("spent", default=None)
+
+
+def spent_at_model(*, anew: bool = False) -> list[float]:
+    """Seconds of each call of the model server within the current request."""
+    spent = _SPENT.get()
+    if anew or spent is None:
+        spent = []
+        _SPENT.set(spent)
+    return spent
 
 
 class Pseudonyms:

@@ -16,7 +16,7 @@ from serving.client import AsyncClient
 from serving.drift import FILE as TRAFFIC
 from serving.drift import Drift, load_expected
 from serving.errors import DeadlineExceeded, InvalidArgument, NotFound, ServingError
-from serving.gateway_logs import log, log_fault
+from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import ModelServer, Settings
 from serving.similar import Neighbours
@@ -156,6 +156,7 @@ class ModelSide:
         finally:
             seconds = time.perf_counter() - began
             self._metrics.model_seconds.labels(signature, label).observe(seconds)
+            spent_at_model().append(seconds)
             self._observe(which, seconds, error, outputs)
         for name, value in outputs.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
