@@ -17,9 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
-from benchmarks.serving_setup import World, quantiles, save_toy, world
+from benchmarks.serving_setup import Caller, World, quantiles, save_toy, world
 from serving.async_transports import AsyncGrpcTransport
 from serving.client import AsyncClient
 
@@ -52,31 +50,32 @@ async def _turn(
 async def _measure(here: World, rate: float, turns: int) -> dict[str, Any]:
     texts = _texts(here.folder, 70)
     history, candidates = texts[:20], texts[20:]
-    body = json.dumps(
+    caller = Caller(here)
+    request = caller.request(
+        "/v1/rank",
         {
             "history": [{"text": text, "rating": 4.0} for text in history],
             "candidates": [{"text": text} for text in candidates],
-        }
+        },
     )
     client = AsyncClient(AsyncGrpcTransport(here.grpc))
-    async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:
 
-        async def direct() -> object:
-            return await client.rank("", history, candidates, [4.0] * len(history))
+    async def direct() -> object:
+        return await client.rank("", history, candidates, [4.0] * len(history))
 
-        async def through() -> object:
-            url = f"{here.gateway_url}/v1/rank"
-            answer = await http.post(url, content=body, headers=here.headers)
-            answer.raise_for_status()
-            return answer
+    async def through() -> object:
+        answer = await caller.ask(request)
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status} {answer.body[:200]!r}")
+        return answer.json()
 
-        times: dict[str, list[float]] = {"direct": [], "gateway": []}
-        for ask in (direct, through):
-            await _turn(ask, rate, 1.0, [])
-        for _ in range(turns):
-            await _turn(direct, rate, 1.0, times["direct"])
-            await _turn(through, rate, 1.0, times["gateway"])
-        await client.close()
+    times: dict[str, list[float]] = {"direct": [], "gateway": []}
+    for ask in (direct, through):
+        await _turn(ask, rate, 1.0, [])
+    for _ in range(turns):
+        await _turn(direct, rate, 1.0, times["direct"])
+        await _turn(through, rate, 1.0, times["gateway"])
+    await client.close()
     shown = {name: quantiles(seconds) for name, seconds in times.items()}
     return {
         "rate": rate,

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.serving_setup import World, quantiles, save_toy, world
+from benchmarks.serving_setup import Caller, World, quantiles, save_toy, world
 
 _BODY = {
     "history": [{"text": f"film {place}", "rating": 4.0} for place in range(20)],
@@ -27,42 +27,38 @@ _BODY = {
 }
 
 
-async def _ask(client: httpx2.AsyncClient, here: World, seen: Counter[str]) -> float:
+async def _ask(caller: Caller, seen: Counter[str]) -> float:
     began = time.perf_counter()
     try:
-        answer = await client.post(
-            f"{here.gateway_url}/v1/rank", json=_BODY, headers=here.headers, timeout=30.0
-        )
-        seen[str(answer.status_code)] += 1
-        if answer.status_code in (429, 503) and "retry-after" not in answer.headers:
+        answer = await asyncio.wait_for(caller.ask(caller.request("/v1/rank", _BODY)), 30.0)
+        seen[str(answer.status)] += 1
+        if answer.status in (429, 503) and "retry-after" not in answer.head:
             seen["no retry-after"] += 1
-    except httpx2.HTTPError as error:
+    except (OSError, EOFError, TimeoutError) as error:
         seen[type(error).__name__] += 1
     return time.perf_counter() - began
 
 
-async def _capacity(client: httpx2.AsyncClient, here: World, seconds: float) -> float:
+async def _capacity(caller: Caller, seconds: float) -> float:
     """Requests a second of eight that ask again and again."""
     seen: Counter[str] = Counter()
     until = time.perf_counter() + seconds
 
     async def one() -> None:
         while time.perf_counter() < until:
-            await _ask(client, here, seen)
+            await _ask(caller, seen)
 
     await asyncio.gather(*(one() for _ in range(8)))
     return seen["200"] / seconds
 
 
-async def _flood(
-    client: httpx2.AsyncClient, here: World, rate: float, seconds: float
-) -> tuple[Counter[str], list[float]]:
+async def _flood(caller: Caller, rate: float, seconds: float) -> tuple[Counter[str], list[float]]:
     seen: Counter[str] = Counter()
     times: list[float] = []
     tasks: set[asyncio.Task[None]] = set()
 
     async def one() -> None:
-        times.append(await _ask(client, here, seen))
+        times.append(await _ask(caller, seen))
 
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -125,20 +121,20 @@ async def _hostile(client: httpx2.AsyncClient, here: World) -> Counter[str]:
 
 
 async def _measure(here: World, seconds: float) -> dict[str, Any]:
-    limits = httpx2.Limits(max_connections=400, max_keepalive_connections=400)
-    async with httpx2.AsyncClient(trust_env=False, limits=limits, timeout=30.0) as client:
-        capacity = await _capacity(client, here, min(10.0, seconds))
-        await _flood(client, here, capacity, 2.0)  # what is held once everything was in use
+    caller = Caller(here)
+    async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as client:
+        capacity = await _capacity(caller, min(10.0, seconds))
+        await _flood(caller, capacity, 2.0)  # what is held once everything was in use
         before = here.resident("gateway")
         slow = asyncio.create_task(_slow(here, 12.0))
         (seen, times), hostile = await asyncio.gather(
-            _flood(client, here, 3 * capacity, seconds), _hostile(client, here)
+            _flood(caller, 3 * capacity, seconds), _hostile(client, here)
         )
         after = here.resident("gateway")
         began, recovered = time.perf_counter(), None
         while time.perf_counter() - began < 30:
             again: Counter[str] = Counter()
-            took = await _ask(client, here, again)
+            took = await _ask(caller, again)
             if again["200"] and took < 1.0:
                 recovered = time.perf_counter() - began
                 break
@@ -146,6 +142,7 @@ async def _measure(here: World, seconds: float) -> dict[str, Any]:
         return {
             "capacity": round(capacity, 1),
             "rate": round(3 * capacity, 1),
+            "rate_reached": round(len(times) / seconds, 1),
             "seconds": seconds,
             "statuses": dict(seen),
             "only_200_429_503": set(seen) <= {"200", "429", "503"},

@@ -14,15 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
-from benchmarks.serving_setup import World, quantiles, save_toy, world
+from benchmarks.serving_setup import Caller, World, quantiles, save_toy, world
 
 _BODIES = (
     ("rank", {"history": [{"text": "Heat"}], "candidates": [{"id": "i1"}, {"text": "new"}]}),
     ("recommend", {"history": [{"id": "i0", "rating": 4.0}], "k": 2}),
     ("explain", {"history": [{"id": "i0"}, {"id": "i2"}], "candidate": {"id": "i1"}}),
     ("rank", {"candidates": [{"id": "i3"}, {"id": "i1"}], "explain": True}),
+    ("similar", {"item": {"id": "i2"}, "k": 2}),
 )
 
 
@@ -30,42 +29,41 @@ class _Load:
     """Sends requests at a rate and checks every answer."""
 
     def __init__(self, here: World, rate: float) -> None:
-        self._here, self._pause = here, 1.0 / rate
+        self._caller, self._pause = Caller(here), 1.0 / rate
+        self._requests = [self._caller.request(f"/v1/{route}", body) for route, body in _BODIES]
         self.seconds: list[tuple[float, float]] = []  # (when, how long)
         self.failed: list[str] = []
         self.mixed = 0
         self.versions: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as client:
-            tasks, count, began = set(), 0, time.perf_counter()
-            while not stop.is_set():
-                task = asyncio.create_task(self._ask(client, count))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                count += 1
-                await asyncio.sleep(max(0.0, began + count * self._pause - time.perf_counter()))
-            await asyncio.gather(*tasks)
+        tasks, count, began = set(), 0, time.perf_counter()
+        while not stop.is_set():
+            task = asyncio.create_task(self._ask(count))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            count += 1
+            await asyncio.sleep(max(0.0, began + count * self._pause - time.perf_counter()))
+        await asyncio.gather(*tasks)
 
-    async def _ask(self, client: httpx2.AsyncClient, count: int) -> None:
-        route, body = _BODIES[count % len(_BODIES)]
+    async def _ask(self, count: int) -> None:
+        place = count % len(_BODIES)
         began = time.perf_counter()
         try:
-            url = f"{self._here.gateway_url}/v1/{route}"
-            answer = await client.post(url, json=body, headers=self._here.headers)
-            if answer.status_code != 200:
-                self.failed.append(f"{route} {answer.status_code} {answer.text[:120]}")
+            answer = await asyncio.wait_for(self._caller.ask(self._requests[place]), 30.0)
+            if answer.status != 200:
+                self.failed.append(f"{_BODIES[place][0]} {answer.status} {answer.body[:80]!r}")
                 return
             self._check(answer.json())
-        except httpx2.HTTPError as error:
-            self.failed.append(f"{route} {type(error).__name__}")
+        except (OSError, EOFError, TimeoutError) as error:
+            self.failed.append(f"{_BODIES[place][0]} {type(error).__name__}")
         self.seconds.append((began, time.perf_counter() - began))
 
     def _check(self, body: dict[str, Any]) -> None:
         version = body["model_version"]
         self.versions.add(version)
         for item in body["items"]:
-            if int(item["rating"]) != version:  # rating = version + less than 1
+            if int(item.get("rating", version)) != version:  # rating = version + less than 1
                 self.mixed += 1
 
 

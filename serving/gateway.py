@@ -24,7 +24,7 @@ from serving.gateway_front import Front, error_body, passing
 from serving.gateway_limits import RETRY_AFTER_SECONDS, Refusal
 from serving.gateway_logs import log_fault
 from serving.gateway_metrics import Metrics
-from serving.gateway_model import ModelSide, connect
+from serving.gateway_model import ModelSide, connector
 from serving.gateway_schemas import (
     ERRORS,
     ExplainRequest,
@@ -61,14 +61,11 @@ class Gateway:
             ServingError: one of them cannot be read.
         """
         self.settings, self.metrics = settings, Metrics()
-        self._transport = transport
-        self._connect = transport is None
         self._door = Door(settings.access)
         self.draining = False
-        self.model: ModelSide | None = None
-        self.service: Service | None = None
-        if transport is not None:
-            self._attach(transport)
+        self.model = ModelSide(settings, self.metrics)
+        self.service = Service(settings, self.model, self.metrics)
+        self._connect = connector(settings.model) if transport is None else lambda: transport
         self.api = _api(self)
         self.front = Front(self.api, self._door, settings.limits, self.metrics)
 
@@ -79,9 +76,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Follow the model server's versions and the drift while the application runs."""
-        if self._connect:
-            self._attach(connect(self.settings.model))
-        assert self.model is not None  # noqa: S101 - for the type checker
+        self.model.transport = self._connect()
         tasks = [asyncio.create_task(work) for work in (self.model.follow(), self._watch_drift())]
         try:
             yield
@@ -91,19 +86,12 @@ class Gateway:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
-            if self._transport is not None:
-                await self._transport.close()
-
-    def _attach(self, transport: AsyncTransport) -> None:
-        self._transport = transport
-        self.model = ModelSide(self.settings, transport, self.metrics)
-        self.service = Service(self.settings, self.model, self.metrics)
+            await self.model.transport.close()
 
     async def _watch_drift(self) -> None:
         while True:
             await asyncio.sleep(_DRIFT_SECONDS)
             try:
-                assert self.service is not None  # noqa: S101 - for the type checker
                 self.service.report_drift()
             except Exception as error:  # the loop must go on
                 log_fault("drift", error)
@@ -126,36 +114,33 @@ def _api(gateway: Gateway) -> FastAPI:
 
 
 def _add_models(api: FastAPI, gateway: Gateway) -> None:
-    def service() -> Service:
-        assert gateway.service is not None  # noqa: S101 - for the type checker
-        return gateway.service
-
+    service = gateway.service
     options: Any = {"responses": ERRORS}
 
     @api.post("/v1/score", response_model=ScoreResponse, **options)
     async def score(body: ScoreRequest, request: Request) -> Response:
         """Score candidates, in the order given."""
-        return _json(await service().score(body, passing(request.scope)))
+        return _json(await service.score(body, passing(request.scope)))
 
     @api.post("/v1/rank", response_model=ScoreResponse, **options)
     async def rank(body: RankRequest, request: Request) -> Response:
         """Rank candidates, the most probable click first."""
-        return _json(await service().rank(body, passing(request.scope)))
+        return _json(await service.rank(body, passing(request.scope)))
 
     @api.post("/v1/recommend", response_model=ScoreResponse, **options)
     async def recommend(body: RecommendRequest, request: Request) -> Response:
         """Recommend from the whole catalogue what the history does not hold."""
-        return _json(await service().recommend(body, passing(request.scope)))
+        return _json(await service.recommend(body, passing(request.scope)))
 
     @api.post("/v1/similar", response_model=SimilarResponse, **options)
     async def similar(body: SimilarRequest, request: Request) -> Response:
         """Items of the catalogue whose texts read alike."""
-        return _json(await service().similar(body, passing(request.scope)))
+        return _json(await service.similar(body, passing(request.scope)))
 
     @api.post("/v1/explain", response_model=ScoreResponse, **options)
     async def explain(body: ExplainRequest, request: Request) -> Response:
         """Why one candidate scores as it does: by event and by field, each left out."""
-        return _json(await service().explain(body, passing(request.scope)))
+        return _json(await service.explain(body, passing(request.scope)))
 
 
 def _add_pages(api: FastAPI, gateway: Gateway) -> None:
@@ -169,7 +154,7 @@ def _add_pages(api: FastAPI, gateway: Gateway) -> None:
         """Requests are answered: a version is available, and the process is not about to end."""
         if gateway.draining:
             raise Refusal(503, "draining", "about to end", retry_after=5)
-        version = gateway.model.version if gateway.model else None
+        version = gateway.model.version
         if version is None:
             raise Refusal(503, "not_ready", "no version of the model answers yet", retry_after=1)
         return {"status": "ready", "model_version": version}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,14 @@ POLL_SECONDS = 1.0
 _EMBED = "embed"
 
 
-def connect(settings: ModelServer) -> AsyncGrpcTransport:
-    """The channel that the settings describe, with TLS where they name a CA.
+def connector(settings: ModelServer) -> Callable[[], AsyncTransport]:
+    """Opens the channel that the settings describe, once the loop runs; TLS where there is a CA.
 
     Raises:
         NotFound: a file of theirs cannot be read.
     """
     secure = settings.ca and load_credentials(settings.ca, settings.certificate, settings.key)
-    return AsyncGrpcTransport(
+    return lambda: AsyncGrpcTransport(
         settings.address, settings.name, timeout=settings.timeout, credentials=secure or None
     )
 
@@ -42,20 +42,24 @@ def connect(settings: ModelServer) -> AsyncGrpcTransport:
 class ModelSide:
     """Asks the model server, and follows its versions."""
 
-    def __init__(self, settings: Settings, transport: AsyncTransport, metrics: Metrics) -> None:
+    transport: AsyncTransport
+    """Set before the first question."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Read catalogue and users.
 
         Raises:
             ServingError: a file that the settings name cannot be read.
         """
         model = settings.model
-        self._settings, self._transport, self._metrics = settings, transport, metrics
+        self._settings, self._metrics = settings, metrics
         self.router = CanaryRouter(settings.canary) if settings.canary else None
         self.users = Catalogue.load(model.users) if model.users else Catalogue()
         self.catalogue = Catalogue.load(model.catalogue) if model.catalogue else Catalogue()
         self.drift: Drift | None = None
         self.neighbours: Neighbours | None = None
         self.version: int | None = None
+        self._rereading = asyncio.Lock()
         if model.folder and not model.catalogue:
             self.catalogue = Catalogue.load(newest_catalogue(model.folder))
 
@@ -107,7 +111,7 @@ class ModelSide:
         Raises:
             ServingError: none is, or nobody is there.
         """
-        newest = (await AsyncClient(self._transport).ready())[0]
+        newest = (await AsyncClient(self.transport).ready())[0]
         self._metrics.ready.set(1)
         if self.router is not None:
             self.router.retry(newest)
@@ -117,9 +121,21 @@ class ModelSide:
             await self._changed(newest)
         if self.neighbours is None or self.neighbours.version != newest:
             try:
-                self.neighbours = await Neighbours.build(self._transport, self.catalogue, newest)
+                self.neighbours = await Neighbours.build(self.transport, self.catalogue, newest)
             except ServingError as error:  # a model without `embed`, or it went away meanwhile
                 log("no_neighbours", kind=type(error).__name__, version=newest)
+
+    async def reread(self, old: Neighbours) -> Neighbours:
+        """Neighbours by a version that answers, once `old`'s does not; waits its turn.
+
+        Raises:
+            ServingError: there is none, or it is gone, too.
+        """
+        async with self._rereading:
+            if self.neighbours is None or self.neighbours.version == old.version:
+                newest = (await AsyncClient(self.transport).ready())[0]
+                self.neighbours = await Neighbours.build(self.transport, self.catalogue, newest)
+            return self.neighbours
 
     async def _changed(self, newest: int) -> None:
         folder = self._settings.model.folder
@@ -148,7 +164,7 @@ class ModelSide:
         try:
             if left <= 0:
                 raise DeadlineExceeded("the request's time is over")
-            outputs = await self._transport.predict(signature, inputs, which=which, timeout=left)
+            outputs = await self.transport.predict(signature, inputs, which=which, timeout=left)
         except ServingError as raised:
             error = raised
             self._metrics.model_errors.labels(type(raised).__name__, label).inc()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from serving import calls, explaining
@@ -25,6 +26,7 @@ from serving.gateway_schemas import (
 )
 from serving.gateway_settings import Settings
 from serving.served_log import ServedLog, Shown
+from serving.similar import Neighbours
 from serving.wire import Which
 
 Body = dict[str, Any]
@@ -45,6 +47,7 @@ class Service:
         """Scores in the order of the candidates."""
         asked = _Asked(self, request, here)
         items = asked.items(request.candidates)
+        self.see(asked.behaviour, asked.past, items)
         outputs = await self._rank(asked, items)
         return asked.answer(
             outputs.version, [_item(item, outputs, i, index=i) for i, item in enumerate(items)]
@@ -54,32 +57,38 @@ class Service:
         """The best k of the candidates, the most probable click first."""
         asked = _Asked(self, request, here)
         items = asked.items(request.candidates)
-        outputs = await self._rank(asked, items)
-        order = [int(place) for place in outputs["ranking"][0]][: request.k]
-        rows = [_item(items[place], outputs, place, index=place) for place in order]
-        if request.explain:
-            best = [items[place] for place in order]
-            version = None if outputs.version is None else Which(version=outputs.version)
-            await self._explain(asked, best, rows, version)
-        return asked.answer(outputs.version, rows)
+        self.see(asked.behaviour, asked.past, items)
+        return await self._of_one_version(lambda: self._ranked(asked, items, request))
 
     async def recommend(self, request: RecommendRequest, here: Passing) -> Body:
         """The best k of the catalogue; all calls are answered by one version."""
         asked = _Asked(self, request, here)
-        for attempt in range(_ATTEMPTS):
-            try:
-                return await self._recommend(asked, request)
-            except NotFound:  # the version of the first call is gone: begin anew
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError  # unreachable
+        self.see(asked.behaviour, asked.past, ())
+        return await self._of_one_version(lambda: self._recommend(asked, request))
 
     async def similar(self, request: SimilarRequest, here: Passing) -> Body:
         """Items of the catalogue whose texts read alike."""
         near = self._model.neighbours
         if near is None or not len(near.catalogue):
             raise Refusal(503, "not_ready", "the catalogue is being read", retry_after=2)
+        try:
+            found = await self._nearest(near, request)
+        except NotFound:  # that version is gone: the catalogue is read by the one that is there
+            near = await self._model.reread(near)
+            found = await self._nearest(near, request)
+        entries = near.catalogue.entries
+        rows = [
+            {"id": entries[i].id, "text": entries[i].text, "similarity": round(cosine, 6)}
+            for i, cosine in found
+        ]
+        here.fields.update(items=len(rows), version=near.version)
+        return {"model_version": near.version, "request_id": here.request_id, "items": rows}
+
+    async def _nearest(self, near: Neighbours, request: SimilarRequest) -> list[tuple[int, float]]:
         item = find_item(near.catalogue, request.item, "item")
+        place = near.place_of(item.id)
+        if place is not None:
+            return near.nearest_to(near.vectors[place], request.k, item.id)
         outputs = await self._model.predict(
             "embed",
             calls.embed_inputs([item.text]),
@@ -87,14 +96,7 @@ class Service:
             until=self.deadline(),
             which=Which(version=near.version),
         )
-        found = near.nearest(calls.vectors(outputs)[0], request.k, item.id)
-        entries = near.catalogue.entries
-        rows = [
-            {"id": entries[i].id, "text": entries[i].text, "similarity": round(cosine, 6)}
-            for i, cosine in found
-        ]
-        here.fields.update(items=len(rows), version=outputs.version)
-        return {"model_version": outputs.version, "request_id": here.request_id, "items": rows}
+        return near.nearest(calls.vectors(outputs)[0], request.k, item.id)
 
     async def explain(self, request: ExplainRequest, here: Passing) -> Body:
         """One candidate, and why it scores as it does."""
@@ -133,8 +135,24 @@ class Service:
             log("drift", limit=limit, shifted=shifted)
         return report
 
+    async def _of_one_version(self, work: Callable[[], Awaitable[Body]]) -> Body:
+        """Answer by several calls; where the version of the first one goes away, begin anew."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(NotFound):
+                return await work()
+        return await work()
+
+    async def _ranked(self, asked: _Asked, items: Sequence[Known], request: RankRequest) -> Body:
+        outputs = await self._rank(asked, items)
+        order = [int(place) for place in outputs["ranking"][0]][: request.k]
+        rows = [_item(items[place], outputs, place, index=place) for place in order]
+        if request.explain:
+            best = [items[place] for place in order]
+            same = None if outputs.version is None else Which(version=outputs.version)
+            await self._explain(asked, best, rows, same)
+        return asked.answer(outputs.version, rows)
+
     async def _rank(self, asked: _Asked, items: Sequence[Known], which: Which | None = None) -> Any:
-        self.see(asked.behaviour, asked.past, items)
         inputs = rank_rows([asked.behaviour], [item.text for item in items])
         return await self._model.predict(
             "rank", inputs, who=asked.who, until=asked.until, which=which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -54,6 +55,18 @@ class Neighbours:
             without: id of the item that was asked for.
         """
         query = _unit(((vector - self.mean) / self.deviation)[None])[0]  # [width]
+        return self.nearest_to(query, k, without)
+
+    def place_of(self, name: str | None) -> int | None:
+        """Where an item of the catalogue stands, by its id."""
+        return self._places.get(name) if name is not None else None
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {entry.id: place for place, entry in enumerate(self.catalogue.entries)}
+
+    def nearest_to(self, query: np.ndarray, k: int, without: str | None) -> list[tuple[int, float]]:
+        """The same, of a vector that is one of `vectors`: float32 [width]."""
         cosines = self.vectors @ query  # [items]
         order = np.argsort(-cosines, kind="stable")[: k + 1]
         kept = [int(place) for place in order if self.catalogue.entries[place].id != without]
