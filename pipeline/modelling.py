@@ -52,6 +52,7 @@ def trainer(context: Context) -> None:
     """Fine-tune the heads, export the SavedModel, compare it with Keras on raw strings."""
     from ssrec_tf import distillation, replicas, weights
     from ssrec_tf.exporting import check_scores, export, with_odd_pairs
+    from ssrec_tf.serving_assets import serving_assets
 
     config: RunConfig = context.config
     tables, split = table_folder.load(context.inputs["ExampleGen"])
@@ -77,7 +78,13 @@ def trainer(context: Context) -> None:
     folder = context.output / "saved_model"
     with stages("export", 3) as begin:
         begin("write the SavedModel")
-        graph = export(model, folder, max_history=config.train.max_history, card=card)
+        graph = export(
+            model,
+            folder,
+            max_history=config.train.max_history,
+            card=card,
+            extra=serving_assets(tables, split, config.text),
+        )
         begin("render and score raw rows")
         rows = _raw_rows(model, tables, split, examples, config)
         begin("compare with Keras, loaded three ways")

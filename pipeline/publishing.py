@@ -36,15 +36,7 @@ def infra_validator(context: Context) -> None:
 
 def _ask(served: Path) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "serving", "check", str(served.resolve())],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_SECONDS,
-            cwd=SOURCES,
-            env={**os.environ, "PYTHONPATH": str(SOURCES)},
-            check=False,
-        )
+        done = _serving("check", str(served.resolve()))
     except subprocess.TimeoutExpired:
         raise ExportError(f"the server did not answer within {_LIMIT_SECONDS} s") from None
     if done.returncode:
@@ -52,6 +44,19 @@ def _ask(served: Path) -> dict[str, Any]:
         raise ExportError(f"the server refused the model: {last}")
     answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
+
+
+def _serving(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `serving`, which nothing here imports."""
+    return subprocess.run(
+        [sys.executable, "-m", "serving", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_SECONDS,
+        cwd=SOURCES,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        check=False,
+    )
 
 
 def pusher(context: Context) -> None:
@@ -64,11 +69,30 @@ def pusher(context: Context) -> None:
     if not blessing["blessed"]:
         raise GateError(f"not pushed: {'; '.join(blessing['failures'])}")
     target = Path.cwd() / context.config.serve.push_to
-    version, pushed = push(context.inputs["Trainer"] / "saved_model", target)
+    model = _signed(context.inputs["Trainer"] / "saved_model", context.work)
+    version, pushed = push(model, target)
     # Whether it was pushed just now is left out: a rerun after a kill writes the same.
     body = {"target": context.config.serve.push_to, "version": version}
     (context.output / "push.json").write_text(json.dumps(body, indent=2))
     print(f"    version {version} {'pushed' if pushed else 'is there already'}")
+
+
+def _signed(model: Path, work: Path) -> Path:
+    """A copy with a signed manifest where $SSREC_SIGNING_KEY names a private key, else the model.
+
+    The same model and key give the same bytes: a signed model is not pushed twice, either.
+    """
+    key = os.environ.get("SSREC_SIGNING_KEY")
+    if not key:
+        return model
+    copy = work / "signed"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(model, copy)
+    done = _serving("sign", str(copy), "--key", str(Path(key).resolve()))
+    if done.returncode:
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise ExportError(f"the model cannot be signed: {last}; see $SSREC_SIGNING_KEY")
+    return copy
 
 
 def push(model: Path, target: Path) -> tuple[int, bool]:

@@ -44,6 +44,7 @@ _FUNCTIONS = {
     "TF_DeleteSessionOptions": (None, [_P]),
     "TF_NewBuffer": (_BUFFER, []),
     "TF_DeleteBuffer": (None, [_BUFFER]),
+    "TF_GetAllOpList": (_BUFFER, []),
     "TF_LoadSessionFromSavedModel": (_P, [_P, _P, _S, _PS, _I, _P, _BUFFER, _P]),
     "TF_CloseSession": (None, [_P, _P]),
     "TF_DeleteSession": (None, [_P, _P]),

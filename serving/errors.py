@@ -7,8 +7,11 @@
     ├── FailedPrecondition  2  400 / FAILED_PRECONDITION: gRPC's answer to an unknown signature
     ├── NotFound            2  404 / NOT_FOUND: no such model, version, signature or folder
     ├── Unimplemented       2  501 / UNIMPLEMENTED: a call that this server does not have
+    ├── Untrusted           1  a version is not what was signed, or holds what it may not
     ├── CheckFailed         1  `serving check` said no
-    ├── Unavailable         3  503 / UNAVAILABLE: nobody answers, or not yet
+    ├── Overloaded          3  429 / RESOURCE_EXHAUSTED: too much at once; later is better
+    ├── Unavailable         3  503 / UNAVAILABLE: nobody answers
+    │   └── NotReady        3  503: a server answers, but no version is loaded yet
     └── DeadlineExceeded    3  504 / DEADLINE_EXCEEDED
 """
 
@@ -55,6 +58,12 @@ class CheckFailed(ServingError):  # noqa: N818 - reads as what happened
     exit_code = 1
 
 
+class Untrusted(ServingError):  # noqa: N818 - reads as what it is
+    """A version is not what was signed, or its graph could do more than score."""
+
+    exit_code = 1
+
+
 class NotFound(ServingError):  # noqa: N818 - gRPC's own name
     """No such model, version or folder."""
 
@@ -63,11 +72,22 @@ class NotFound(ServingError):  # noqa: N818 - gRPC's own name
     code = grpc.StatusCode.NOT_FOUND
 
 
+class Overloaded(ServingError):  # noqa: N818 - reads as what happened
+    """Somebody's limit is reached; the same request may pass later."""
+
+    http = 429
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 class Unavailable(ServingError):  # noqa: N818 - gRPC's own name
     """Nobody answers, or no version is loaded yet."""
 
     http = 503
     code = grpc.StatusCode.UNAVAILABLE
+
+
+class NotReady(Unavailable):
+    """A server answers, but has no version that could."""
 
 
 class DeadlineExceeded(ServingError):  # noqa: N818 - gRPC's own name
@@ -82,6 +102,7 @@ _KINDS: tuple[type[ServingError], ...] = (
     FailedPrecondition,
     Unimplemented,
     NotFound,
+    Overloaded,
     Unavailable,
     DeadlineExceeded,
 )

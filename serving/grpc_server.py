@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -21,10 +23,12 @@ from tensorflow_serving.apis import (
 
 from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
 from serving.servable import DEFAULT_SIGNATURE, Servable
+from serving.server_configs import release_of
 from serving.versions import Versions
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _WORKERS = 8
+_INTERNAL = 13  # of tensorflow.error.Code
 
 
 def start(versions: Versions, address: str) -> grpc.Server | None:
@@ -137,14 +141,29 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Say which version is available."""
+        """Say which versions are available, and which cannot be loaded."""
         return _answer(context, lambda: self._status(request))
+
+    def HandleReloadConfigRequest(  # noqa: N802
+        self, request: Any, context: grpc.ServicerContext
+    ) -> Any:
+        """Want other versions and labels."""
+        return _answer(context, lambda: self._reload(request))
+
+    def _reload(self, request: Any) -> Any:
+        release, base_path = release_of(request.config, self._versions.name)
+        if base_path and Path(base_path).resolve() != self._versions.folder.resolve():
+            raise InvalidArgument(
+                f"base_path {base_path} is another folder; the stand-in serves one"
+            )
+        self._versions.change(release)
+        return model_management_pb2.ReloadConfigResponse()
 
     def _status(self, request: Any) -> Any:
         spec = _spec(request)
@@ -161,19 +180,24 @@ def signature_map(servable: Servable) -> Any:
 
 
 def model_status(versions: Versions, name: str, version: int | None) -> Any:
-    """A GetModelStatusResponse for the version that is served; a label changes nothing.
+    """A GetModelStatusResponse for what is served; a label changes nothing.
 
     Raises:
         NotFound: another model or version.
     """
     try:
-        servable = versions.get(name, version)
+        versions.get(name, version)
     except NotFound:
         what = "any versions" if version is None else f"version {version}"
         raise NotFound(f"Could not find {what} of model {name}") from None
     response = get_model_status_pb2.GetModelStatusResponse()
-    entry = response.model_version_status.add()
-    entry.version = servable.version
-    entry.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    entry.status.SetInParent()  # OK, and said so
+    state = get_model_status_pb2.ModelVersionStatus
+    for number in versions.available():
+        if version in (None, number):
+            entry = response.model_version_status.add(version=number, state=state.AVAILABLE)
+            entry.status.SetInParent()  # OK, and said so
+    for number, why in versions.failures().items():
+        if version is None:
+            entry = response.model_version_status.add(version=number, state=state.END)
+            entry.status.error_code, entry.status.error_message = _INTERNAL, why
     return response

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import InvalidArgument, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
+_MOST_WARMUPS = 1000
 _HEADING = "Graph execution error:"
 
 
@@ -21,6 +24,8 @@ class Servable:
 
     def __init__(self, folder: Path, version: int) -> None:
         """Load the graph with the tag `serve`, restore its variables, run its init op.
+
+        Warm-up requests of the version are replayed before anybody else's.
 
         Raises:
             ServingError: the folder holds no SavedModel that a session can load.
@@ -38,6 +43,11 @@ class Servable:
             for name, signature in meta.signature_def.items()
             if signature.method_name or signature.inputs
         }
+        try:
+            self._warm_up(folder / "assets.extra" / "tf_serving_warmup_requests")
+        except Exception as error:  # the file is read by TensorFlow, its values by the graph
+            self.session.close()
+            raise ServingError(f"{folder}: a warm-up request fails: {_first_line(error)}") from None
 
     def signature(self, name: str) -> Any:
         """The SignatureDef of that name; "" is `serving_default`.
@@ -96,6 +106,21 @@ class Servable:
         except (RuntimeError, tf.errors.OpError) as error:  # closed, out of memory, ...
             raise ServingError(f"signature {name}: {_first_line(error)}") from None
         return {key: np.asarray(value) for key, value in answer.items()}
+
+    def _warm_up(self, path: Path) -> None:
+        """Replay what the version brings for that; TensorFlow Serving takes 1,000 at most."""
+        if not path.is_file():
+            return
+        with _quiet():
+            found = tf.compat.v1.io.tf_record_iterator(str(path))
+        records = list(islice(found, _MOST_WARMUPS + 1))
+        if len(records) > _MOST_WARMUPS:
+            raise InvalidArgument(f"there are more than {_MOST_WARMUPS}")
+        for record in records:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            request = log.predict_log.request
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+            self.run(request.model_spec.signature_name, inputs)
 
     def close(self) -> None:
         """Free the session."""

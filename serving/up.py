@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.errors import InvalidArgument, NotFound
 from serving.version_folders import list_versions
+
+if TYPE_CHECKING:
+    from serving.server_configs import Release
 
 HOST = "127.0.0.1"
 _NAME = "tensorflow_model_server"
@@ -22,12 +26,18 @@ _NAME = "tensorflow_model_server"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server listens and who it is."""
+    """Where a server listens, who it is, and what it may load.
+
+    `config` is a `models.config`, read again and again; `key` a public key: only versions that
+    it signed are loaded, and only if their graphs hold nothing but core ops.
+    """
 
     grpc_port: int
     rest_port: int
     model: str
     server: str
+    config: Path | None = None
+    key: Path | None = None
 
 
 def real_server() -> str | None:
@@ -47,9 +57,20 @@ def start_real(binary: str, folder: Path, endpoint: Endpoint) -> subprocess.Pope
         binary,
         f"--port={endpoint.grpc_port}",
         f"--rest_api_port={endpoint.rest_port}",
-        f"--model_name={endpoint.model}",
-        f"--model_base_path={folder.resolve()}",
     ]
+    if endpoint.config is None:
+        command += [
+            f"--model_name={endpoint.model}",
+            f"--model_base_path={folder.resolve()}",
+        ]
+    else:
+        command += [
+            f"--model_config_file={endpoint.config.resolve()}",
+            "--model_config_file_poll_wait_seconds=1",
+        ]
+    if endpoint.key is not None:
+        for version in list_versions(folder):  # the server has no gate of its own
+            _gate(endpoint)(folder / str(version))
     try:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
     except OSError as error:
@@ -102,7 +123,14 @@ def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
     from serving import grpc_server, rest_server
     from serving.versions import Versions
 
-    versions = Versions(endpoint.model, folder)
+    release = _release(endpoint)
+    versions = Versions(
+        endpoint.model,
+        folder,
+        release=release and release(),
+        gate=_gate(endpoint) if endpoint.key else None,
+        reread=release,
+    )
     rest = grpc = None
     try:
         # gRPC first, as the real server does: who sees REST's status may ask over either.
@@ -120,6 +148,31 @@ def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
             rest.shutdown()
             rest.server_close()
         versions.close()
+
+
+def _release(endpoint: Endpoint) -> Callable[[], Release] | None:
+    """How to read the release that the endpoint's file describes."""
+    from serving.server_configs import read_models
+
+    config = endpoint.config
+    if config is None:
+        return None
+    return lambda: read_models(config, endpoint.model)[0]
+
+
+def _gate(endpoint: Endpoint) -> Callable[[Path], None]:
+    """What a version must pass before it is loaded."""
+    from serving.graph_gate import check_graph
+    from serving.manifest import verify
+
+    key = endpoint.key
+    assert key is not None  # noqa: S101 - for the type checker
+
+    def check(folder: Path) -> None:
+        verify(folder, key)
+        check_graph(folder)
+
+    return check
 
 
 def check_folder(folder: Path) -> None:

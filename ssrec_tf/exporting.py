@@ -20,6 +20,7 @@ from ssrec_tf import storage
 from ssrec_tf.errors import ExportError
 from ssrec_tf.recommenders import Recommender
 from ssrec_tf.serving_graph import ServingGraph
+from ssrec_tf.warmup import WARMUP, write_warmup
 
 TOLERANCE = 1e-5
 
@@ -31,11 +32,16 @@ _ODD_TEXTS = (
 
 
 def export(
-    model: Recommender, folder: Path, *, max_history: int, card: Mapping[str, Any]
+    model: Recommender,
+    folder: Path,
+    *,
+    max_history: int,
+    card: Mapping[str, Any],
+    extra: Mapping[str, bytes] | None = None,
 ) -> ServingGraph:
     """Write a SavedModel, whole or not at all.
 
-    Beside the graph: `assets.extra/vocabulary/`, `statistics.json` and
+    Beside the graph: `assets.extra/vocabulary/`, `statistics.json`, the warm-up requests and
     `model_card.json`, which names the signatures.
 
     Args:
@@ -43,6 +49,7 @@ def export(
         folder: must not exist.
         max_history: events of a behaviour that are read, the newest.
         card: what the model card says beyond the signatures.
+        extra: more files of `assets.extra`, by name; see `serving_assets`.
 
     Returns:
         The graph, to compare with.
@@ -55,11 +62,14 @@ def export(
     signatures = graph.signatures()
     with storage.atomic_folder(folder) as staged:
         tf.saved_model.save(graph, str(staged), signatures=signatures)
-        extra = staged / "assets.extra"
-        model.text.vocabulary.save(extra / "vocabulary")
-        (extra / "statistics.json").write_text(json.dumps(model.statistics.to_dict(), indent=2))
+        assets = staged / "assets.extra"
+        model.text.vocabulary.save(assets / "vocabulary")
+        (assets / "statistics.json").write_text(json.dumps(model.statistics.to_dict(), indent=2))
         body = {**card, "signatures": _describe(signatures), "max_history": max_history}
-        (extra / "model_card.json").write_text(json.dumps(body, indent=2, ensure_ascii=False))
+        (assets / "model_card.json").write_text(json.dumps(body, indent=2, ensure_ascii=False))
+        write_warmup(assets / WARMUP, signatures, model.text.item_texts[:100] or ("",))
+        for name, content in (extra or {}).items():
+            (assets / name).write_bytes(content)
         check_ops(staged)
     return graph
 

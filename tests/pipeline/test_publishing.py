@@ -141,3 +141,21 @@ def test_infra_validator_does_not_wait_for_ever(model, tmp_path, monkeypatch):
     monkeypatch.setattr(publishing, "_LIMIT_SECONDS", 0.3)
     with pytest.raises(ExportError, match=r"within 0\.3 s"):
         infra_validator(context(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_model_is_signed_where_a_key_is_named_and_pushed_once(model, tmp_path, monkeypatch):
+    from serving.manifest import new_keys, verify
+
+    monkeypatch.chdir(tmp_path)
+    new_keys(tmp_path / "private", tmp_path / "public")
+    monkeypatch.setenv("SSREC_SIGNING_KEY", "private")
+    given = context(tmp_path)
+    pusher(given)
+    pusher(given)
+    assert [path.name for path in (tmp_path / "served/ssrec").iterdir()] == ["1"]
+    assert verify(tmp_path / "served/ssrec/1", tmp_path / "public") > 0
+    assert not (model / "assets.extra/manifest.json").exists()  # the artifact stays as it is
+    monkeypatch.setenv("SSREC_SIGNING_KEY", "nowhere")
+    with pytest.raises(ExportError, match=r"cannot be signed: error: .*nowhere"):
+        pusher(given)

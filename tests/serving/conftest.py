@@ -1,5 +1,6 @@
 """A SavedModel small enough to compute by hand, with what restoring one can lose."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -159,3 +160,29 @@ def in_threads():
         return errors
 
     return run
+
+
+CATALOGUE = [
+    {"id": "h", "text": "Heat", "pieces": [["title", "Heat"]]},
+    {"id": "t", "text": "Toy Story", "pieces": [["title", "Toy"], ["rest", " Story"]]},
+    {"id": "f", "text": "电影\x00.", "pieces": [["title", "电影\x00."]]},
+]
+TRAFFIC = {
+    "rows": 100,
+    "features": {
+        "history_length": {"edges": [2.0], "shares": [0.5, 0.5]},
+        "unknown": {"edges": [0.5], "shares": [1.0, 0.0]},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory):
+    """A folder of versions whose newest, 3, says what its catalogue is."""
+    base = tmp_path_factory.mktemp("described")
+    assets = save_ranker(base / "3") / "assets.extra"
+    assets.mkdir()
+    lines = [json.dumps(row) for row in CATALOGUE]
+    (assets / "catalogue.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (assets / "traffic.json").write_text(json.dumps(TRAFFIC))
+    return base

@@ -324,3 +324,18 @@ def test_search_leaves_out_seen_positions_by_hand():
     scores, _ = top_unseen(index, queries, seen, tf.constant(9), 4)
     assert scores.shape == (2, 4)
     assert np.isneginf(scores.numpy()[0, -1])
+
+
+@pytest.mark.slow
+def test_warm_up_requests_run_on_every_signature(exported):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = exported.folder / "assets.extra" / "tf_serving_warmup_requests"
+    asked = set()
+    for record in tf.data.TFRecordDataset(str(path)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        tensors = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        assert exported.serve[request.model_spec.signature_name](**tensors)
+        asked.add(request.model_spec.signature_name)
+    assert asked == set(exported.serve)
