@@ -34,9 +34,9 @@ def measure(quick: bool) -> Result:
         title="Growth with the log",
         text=f"""
 A synthetic log (`benchmarks/synthetic.py`): an item for 60 rows, a user for 100, Zipf's law for
-words, items and users, Parquet in. Each size of each task is a process of its own; seconds are CPU-seconds
-of the task, without Python's start, and the peak is that of the process. `{LARGEST}=1e7` adds a
-size. Of example generation {", ".join(f"{seconds:.1f}" for seconds in texts)} s are the
+words, items and users, Parquet in. Each size of each task is a process of its own; seconds are
+CPU-seconds of the task, without Python's start, and the peak is that of the process.
+`{LARGEST}=1e7` adds a size. Of example generation {", ".join(f"{seconds:.1f}" for seconds in texts)} s are the
 texts: the word pieces are learnt anew at every size.""",
         curves=[
             Curve(label, "rows", found[task], Wanted(at_most=1.05)) for task, label in TASKS.items()

@@ -78,11 +78,6 @@ TASKS: dict[str, Task] = {
     "examples": examples,
     "epoch": epoch,
 }
-    "generate": generate,
-    "ingest": ingest,
-    "examples": examples,
-    "epoch": epoch,
-}
 
 if __name__ == "__main__":
     name, where, *more = sys.argv[1:]
