@@ -29,6 +29,7 @@ def measure(quick: bool) -> Result:
                 found[task].append((float(size), alone.output["cpu"], alone.peak))
                 if task == "examples":
                     texts.append(alone.output["text_seconds"])
+    said = ", ".join(f"{seconds:.1f}" for seconds in texts)
     return Result(
         name="scaling",
         title="Growth with the log",
@@ -36,8 +37,8 @@ def measure(quick: bool) -> Result:
 A synthetic log (`benchmarks/synthetic.py`): an item for 60 rows, a user for 100, Zipf's law for
 words, items and users, Parquet in. Each size of each task is a process of its own; seconds are
 CPU-seconds of the task, without Python's start, and the peak is that of the process.
-`{LARGEST}=1e7` adds a size. Of example generation {", ".join(f"{seconds:.1f}" for seconds in texts)} s are the
-texts: the word pieces are learnt anew at every size.""",
+`{LARGEST}=1e7` adds a size. Of example generation {said} s are the texts: the word pieces are
+learnt anew at every size.""",
         curves=[
             Curve(label, "rows", found[task], Wanted(at_most=1.05)) for task, label in TASKS.items()
         ],

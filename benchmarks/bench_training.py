@@ -171,7 +171,8 @@ def _text(backbone: object, versions: str) -> str:
 MovieLens-100k, random split. A BERT of {layers} layers, {width} wide, the same weights on both
 sides, heads of zeros, AdamW at {RATE:g}, one update for all pairs of {USERS} users
 ({HISTORY} newest events and up to 16 targets each; some 50 pairs).
-*{NAMES["classic"]}*: a `Dataset` that tokenizes in `__getitem__`, padded to 128, `BertForSequenceClassification`, batches of 16, float32.
+*{NAMES["classic"]}*: a `Dataset` that tokenizes in `__getitem__`, padded to 128,
+`BertForSequenceClassification`, batches of 16, float32.
 *{NAMES["best"]}*: tokenized before the clock starts, sorted by length, dynamic padding, batches of
 16, bfloat16 autocast. *{SHARED}*: `train.targets_per_sequence: 16`, `train.loop.compute_dtype:
 bfloat16`. *{ALONE}*: a sequence a pair, float32, padded to 128. PyTorch's threads wait

@@ -69,8 +69,8 @@ def _chips(results: Mapping[str, Result]) -> list[str]:
         hours = INTERACTIONS / median(rates(two_level.runs[name], "cpu")) / _HOUR
         lines.append(
             f"**Two-level reading**: an epoch is {hours:,.1f} CPU-hours. Its table of items, "
-            f"{ITEMS:.0e} of 64 numbers and two moments of Adam, is {3 * ITEMS * _VECTOR / 1e9:.0f} "
-            "GB: sharded over chips, or hashed."
+            f"{ITEMS:.0e} of 64 numbers and two moments of Adam, is "
+            f"{3 * ITEMS * _VECTOR / 1e9:.0f} GB: sharded over chips, or hashed."
         )
     return lines
 
