@@ -26,7 +26,7 @@ def measure(quick: bool) -> Result:
             task_alone("generate", folder, str(size))
             for task in TASKS:
                 alone = task_alone(task, folder)
-                found[task].append((float(size), alone.output["cpu"], alone.peak))
+                found[task].append((float(size), alone.output["cpu"], alone.output["peak"]))
                 if task == "examples":
                     texts.append(alone.output["text_seconds"])
     said = ", ".join(f"{seconds:.1f}" for seconds in texts)
