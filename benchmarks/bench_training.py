@@ -21,7 +21,8 @@ from ssrec_tf.batching import Batch
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.published import MINILM, bert_folder
 
-RATE, HISTORY, USERS = 5e-5, 20, 4
+# A large rate, so that the losses of a few steps fall and a difference could show.
+RATE, HISTORY, USERS = 2e-4, 20, 4
 SHARED, FLOAT, ALONE = "ours, shared", "ours, shared, float32", "ours, one by one"
 _WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LETTERS = [chr(97 + i) for i in range(26)] + [str(i) for i in range(10)] + list(".,-'()!&*/")
