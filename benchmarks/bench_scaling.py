@@ -26,18 +26,19 @@ def measure(quick: bool) -> Result:
             task_alone("generate", folder, str(size))
             for task in TASKS:
                 alone = task_alone(task, folder)
-                found[task].append((float(size), alone.output["cpu"], alone.peak))
+                found[task].append((float(size), alone.output["cpu"], alone.output["peak"]))
                 if task == "examples":
                     texts.append(alone.output["text_seconds"])
+    said = ", ".join(f"{seconds:.1f}" for seconds in texts)
     return Result(
         name="scaling",
         title="Growth with the log",
         text=f"""
 A synthetic log (`benchmarks/synthetic.py`): an item for 60 rows, a user for 100, Zipf's law for
-words, items and users, Parquet in. Each size of each task is a process of its own; seconds are CPU-seconds
-of the task, without Python's start, and the peak is that of the process. `{LARGEST}=1e7` adds a
-size. Of example generation {", ".join(f"{seconds:.1f}" for seconds in texts)} s are the
-texts: the word pieces are learnt anew at every size.""",
+words, items and users, Parquet in. Each size of each task is a process of its own; seconds are
+CPU-seconds of the task, without Python's start, and the peak is that of the process.
+`{LARGEST}=1e7` adds a size. Of example generation {said} s are the texts: the word pieces are
+learnt anew at every size.""",
         curves=[
             Curve(label, "rows", found[task], Wanted(at_most=1.05)) for task, label in TASKS.items()
         ],

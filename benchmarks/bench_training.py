@@ -21,7 +21,8 @@ from ssrec_tf.batching import Batch
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.published import MINILM, bert_folder
 
-RATE, HISTORY, USERS = 5e-5, 20, 4
+# A large rate, so that the losses of a few steps fall and a difference could show.
+RATE, HISTORY, USERS = 2e-4, 20, 4
 SHARED, FLOAT, ALONE = "ours, shared", "ours, shared, float32", "ours, one by one"
 _WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LETTERS = [chr(97 + i) for i in range(26)] + [str(i) for i in range(10)] + list(".,-'()!&*/")
@@ -31,11 +32,7 @@ def measure(quick: bool) -> Result:
     """Train all on the same pairs from the same weights, in turns."""
     with tempfile.TemporaryDirectory() as name, TorchSide() as torch:
         folder = Path(name)
-        bert = bert_folder(MINILM)
-        if quick:
-            bert = torch.small_folder(
-                folder / "bert", [*_WORDS, *_LETTERS, *map("##{}".format, _LETTERS)]
-            )
+        bert = bert_for(quick, torch, folder)
         world = World.make(folder, str(bert))
         batches = world.steps(3 if quick else 24, USERS, HISTORY)
         torch.load(bert, world.write_rows(folder / "steps.json", batches), RATE)
@@ -97,6 +94,14 @@ def measure(quick: bool) -> Result:
             "`tests/ssrec_tf/recommenders/test_joint.py`."
         ],
     )
+
+
+def bert_for(quick: bool, torch: TorchSide, folder: Path) -> Path:
+    """MiniLM's folder, or a small one for a quick run."""
+    if not quick:
+        return bert_folder(MINILM)
+    words = [*_WORDS, *_LETTERS, *map("##{}".format, _LETTERS)]
+    return torch.small_folder(folder / "bert", words)
 
 
 def make_stepper(
@@ -165,9 +170,10 @@ def _text(backbone: object, versions: str) -> str:
     layers, width = backbone.num_layers, backbone.hidden_dim  # type: ignore[attr-defined]
     return f"""
 MovieLens-100k, random split. A BERT of {layers} layers, {width} wide, the same weights on both
-sides, heads of zeros, AdamW at {RATE:g}, one update for all pairs of {USERS} users ({HISTORY} newest events and
-up to 16 targets each; some 50 pairs). *{NAMES["classic"]}*: a `Dataset` that tokenizes in
-`__getitem__`, padded to 128, `BertForSequenceClassification`, batches of 16, float32.
+sides, heads of zeros, AdamW at {RATE:g}, one update for all pairs of {USERS} users
+({HISTORY} newest events and up to 16 targets each; some 50 pairs).
+*{NAMES["classic"]}*: a `Dataset` that tokenizes in `__getitem__`, padded to 128,
+`BertForSequenceClassification`, batches of 16, float32.
 *{NAMES["best"]}*: tokenized before the clock starts, sorted by length, dynamic padding, batches of
 16, bfloat16 autocast. *{SHARED}*: `train.targets_per_sequence: 16`, `train.loop.compute_dtype:
 bfloat16`. *{ALONE}*: a sequence a pair, float32, padded to 128. PyTorch's threads wait

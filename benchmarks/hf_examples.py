@@ -16,7 +16,7 @@ class Mapper:
     """Rows of a log joined with their items, rendered and tokenized by `map`."""
 
     def load(self, rows: str, vocabulary: str, width: int) -> None:
-        """Read a Parquet file of joined rows and a tokenizer's folder; cut texts at `width` tokens."""
+        """Read joined rows (Parquet) and a tokenizer's folder; cut texts at `width` tokens."""
         disable_progress_bars()
         self.rows = Dataset.from_pandas(pd.read_parquet(rows), preserve_index=False)
         self.tokenizer = AutoTokenizer.from_pretrained(vocabulary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -155,16 +156,26 @@ def serve(work: Mapping[str, Callable[..., Any]], *, measured: Sequence[str]) ->
 
 @dataclass(frozen=True)
 class Alone:
-    """A process that was run to its end: its JSON output, wall and CPU seconds, peak bytes."""
+    """A process that was run to its end: its JSON output, wall and CPU seconds."""
 
     output: Any
     wall: float
     cpu: float
-    peak: int
+
+
+def peak_memory() -> int:
+    """The most bytes this process ever held, since it was started.
+
+    Not `ru_maxrss`: a child begins with the peak of the process that started it.
+    """
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError("/proc/self/status holds no VmHWM: measure memory on Linux")
+    return int(found.group(1)) * 1024
 
 
 def run_alone(command: Sequence[str | Path]) -> Alone:
-    """Run a process of its own, for a peak of memory that is nobody else's.
+    """Run a process of its own, for seconds and memory that are nobody else's.
 
     Args:
         command: the program and its arguments; its last line of output is JSON.
@@ -182,5 +193,4 @@ def run_alone(command: Sequence[str | Path]) -> Alone:
     wall = time.perf_counter() - wall
     if process.returncode or not lines:
         raise RuntimeError(f"{' '.join(map(str, command))} failed ({process.returncode})")
-    # Linux counts the peak in kibibytes.
-    return Alone(json.loads(lines[-1]), wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Alone(json.loads(lines[-1]), wall, used.ru_utime + used.ru_stime)

@@ -1,6 +1,7 @@
 """One size of one task, in a process of its own: `python -m benchmarks.scaling_task TASK FOLDER`.
 
-The last line printed is JSON: seconds of the task alone, without Python's start.
+The last line printed is JSON: seconds of the task alone, without Python's start,
+and the peak of the process in bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.measuring import peak_memory
 from benchmarks.synthetic import DATA, write_log
 from ssrec_tf.config import SplitConfig, TextConfig
 
@@ -78,12 +80,8 @@ TASKS: dict[str, Task] = {
     "examples": examples,
     "epoch": epoch,
 }
-    "generate": generate,
-    "ingest": ingest,
-    "examples": examples,
-    "epoch": epoch,
-}
 
 if __name__ == "__main__":
     name, where, *more = sys.argv[1:]
-    print(json.dumps(TASKS[name](Path(where), *map(int, more))))
+    made = TASKS[name](Path(where), *map(int, more))
+    print(json.dumps({**made, "peak": peak_memory()}))

@@ -110,6 +110,13 @@ class Trainer:
             pairs, self.next = pairs + rows, self.next + 1
         return pairs
 
+    def read(self, steps: int) -> int:
+        """Only make the batches; give the pairs."""
+        for number in range(steps):
+            for _ in self._batches(number % len(self.steps)):
+                pass
+        return sum(len(self.steps[number % len(self.steps)]) for number in range(steps))
+
     def curve(self) -> list[float]:
         """Give the mean squared error of each step so far."""
         return self.losses
@@ -167,10 +174,11 @@ if __name__ == "__main__":
         {
             "load": trainer.load,
             "train": trainer.train,
+            "read": trainer.read,
             "curve": trainer.curve,
             "squared_error": trainer.squared_error,
             "make_folder": make_folder,
             "versions": versions,
         },
-        measured=["train"],
+        measured=["train", "read"],
     )

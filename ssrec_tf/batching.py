@@ -22,6 +22,7 @@ Logs = dict[str, Any]  # columns by feature: ragged [n, (rows)], and `user` [n]
 _SHUFFLE_BUFFER = 8192
 _READ = 256  # records parsed at once where only their lengths are asked for
 _COLUMNS = ("items", "ratings", "clicks", "times")
+_READ_ONLY = {name: how for name, how in FEATURES.items() if not name.startswith("target_")}
 _SHORTEST = 64  # events; histories are padded to this, twice this, and so on
 # Of draws in order of time: the share that begin a log, so that new users are read too, and
 # the share whose targets are told by one another, as they will be once they are history.
@@ -82,7 +83,7 @@ def train_batches(
         )
         indexed = records.enumerate(number * per_epoch * config.batch_size)
         return indexed.batch(config.batch_size, drop_remainder=True).map(
-            lambda index, some: _draw(parse_logs(some), _seeds(seed, index), config),
+            lambda index, some: _draw(parse_logs(some, targets=False), _seeds(seed, index), config),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
@@ -108,7 +109,10 @@ def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.
     return (
         _shards(folder, part)
         .batch(config.batch_size)
-        .map(lambda some: _whole(parse_logs(some), config), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(
+            lambda some: _whole(parse_logs(some, targets=True), config),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -122,13 +126,14 @@ def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     )
 
 
-def parse_logs(records: tf.Tensor) -> Logs:
-    """Parse many records at once: string [n] to columns of n rows.
+def parse_logs(records: tf.Tensor, *, targets: bool) -> Logs:
+    """Parse many records at once, with or without targets: string [n] to columns of n rows.
 
     Ops of a graph cost some microseconds each, whatever they work on; called a record at a
     time they are most of what an input pipeline does.
     """
-    return Logs(tf.io.parse_example(records, FEATURES))
+    features = FEATURES if targets else _READ_ONLY
+    return Logs(tf.io.parse_example(records, features))
 
 
 def _shards(folder: Path, part: str) -> tf.data.Dataset:
@@ -178,16 +183,34 @@ def _draw(logs: Logs, seeds: tf.Tensor, config: BatchConfig) -> Batch:
         share = 0.1 + (0.5 - 0.1) * philox.uniform(split[:, 0], 1)  # [batch, 1]
         count = tf.cast(share * tf.cast(rows, tf.float32), tf.int32)
         count = tf.clip_by_value(count, 1, config.max_targets)
-        order = philox.uniform(split[:, 1], tf.reduce_max(rows))  # [batch, rows of the longest]
-        order = tf.argsort(tf.where(place < rows, order, 2.0), axis=1)
-        rank = tf.argsort(order, axis=1)  # [batch, rows of the longest]
-        target = rank < count
+        target = _least(philox.uniform(split[:, 1], tf.reduce_max(rows)), rows, count, config)
         history = ~target & (place < rows)
         peers = tf.ones_like(share)
     read = {name: _masked(logs[f"history_{name}"], history) for name in _COLUMNS}
     asked = {name: _masked(logs[f"history_{name}"], target) for name in _COLUMNS}
     asked["rows"] = tf.zeros_like(asked["items"]) - 1
     return _dense(logs["user"], read, asked, peers, config)
+
+
+def _least(drawn: tf.Tensor, rows: tf.Tensor, count: tf.Tensor, config: BatchConfig) -> tf.Tensor:
+    """Tell the `count` least of the first `rows` numbers of each row, the first of equal ones.
+
+    Args:
+        drawn: float32 [batch, n], at least 0.
+        rows: int32 [batch, 1].
+        count: int32 [batch, 1], from 1 to `max_targets`.
+        config: of the sizes.
+
+    Returns:
+        Bool [batch, n].
+    """
+    place = tf.range(tf.shape(drawn)[1])[None, :]  # [1, n]
+    # The bits of floats above 0 are in the floats' order; places behind them make all differ.
+    keys = tf.cast(tf.bitcast(drawn, tf.int32), tf.int64) * 2**20 + tf.cast(place, tf.int64)
+    keys = tf.where(place < rows, keys, tf.int64.max)
+    most = tf.minimum(config.max_targets, tf.shape(drawn)[1])
+    least = -tf.math.top_k(-keys, most).values  # [batch, most], ascending
+    return keys <= tf.gather(least, count - 1, batch_dims=1)
 
 
 def _whole(logs: Logs, config: BatchConfig) -> Batch:

@@ -186,14 +186,15 @@ def _streaming_records(tables: Tables, split: Split, rows: np.ndarray) -> Iterat
 def _serialize(history: _Log, targets: _Log) -> _Record:
     """Encode one record; it trains, or evaluates, on its targets, else on its history."""
 
-    def ints(values: np.ndarray | list[int]) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    # Lists: protobuf takes an array's numbers one by one, each as an object of NumPy's.
+    def ints(values: np.ndarray) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values.tolist()))
 
     def floats(values: np.ndarray) -> tf.train.Feature:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))
 
     feature = {
-        "user": ints([history.user]),
+        "user": ints(np.array([history.user])),
         "history_items": ints(history.items),
         "history_ratings": floats(history.ratings),
         "history_clicks": floats(history.clicks),

@@ -163,14 +163,14 @@ def fit(
             _fit(model, model, examples, loop, past_only, stage, "train encoder")
         model.encoder.trainable = False
         model.store_items()
-        _store_behaviour(model, examples)
+        store_behaviour(model, examples)
     state = _fit(model, trainable, examples, config.loop, past_only, workdir, "train heads")
     if isinstance(model, Indexed):
         item_projector(model, workdir / "tensorboard")
     return state
 
 
-def _store_behaviour(model: Indexed, examples: Path) -> None:
+def store_behaviour(model: Indexed, examples: Path) -> None:
     """Give a model what train rows say of items beside their labels."""
     logs, count = logs_of_train(examples), len(model.text.item_tokens)
     if model.items.factors is not None:

@@ -28,7 +28,7 @@ def circle_tables():
 def test_what_follows_what_is_known_before_a_step_is_trained(tmp_path, width):
     world = World(tmp_path, tables=circle_tables(), kind="leave_one_out")
     model = build(world, successor_width=width, companion_width=0)
-    learning._store_behaviour(model, world.examples)
+    learning.store_behaviour(model, world.examples)
     sizes = learning.batch_config(model.config, past_only=True)
     hits = []
     for batch in evaluation_batches(world.examples, "valid", sizes):
@@ -42,7 +42,7 @@ def test_what_follows_what_is_known_before_a_step_is_trained(tmp_path, width):
 @pytest.mark.parametrize("width", [0, 16])
 def test_what_goes_together_is_known_before_a_step_is_trained(implicit_world, width):
     model = build(implicit_world, successor_width=0, companion_width=width)
-    learning._store_behaviour(model, implicit_world.examples)
+    learning.store_behaviour(model, implicit_world.examples)
     sizes = learning.batch_config(model.config, past_only=True)
     hits = []
     for batch in evaluation_batches(implicit_world.examples, "valid", sizes):
@@ -54,7 +54,7 @@ def test_what_goes_together_is_known_before_a_step_is_trained(implicit_world, wi
 
 def test_a_new_item_stands_where_those_of_like_texts_stand(world):
     model = build(world)
-    learning._store_behaviour(model, world.examples)
+    learning.store_behaviour(model, world.examples)
     items, known = model.items, np.flatnonzero(world.text.known_items)
     texts = items.texts_of(tf.constant(known))
     new = items.read(texts, tf.zeros(len(known), tf.int32)).order.numpy()
@@ -80,7 +80,7 @@ def test_companions_weigh_more_the_more_there_are(world):
     found = []
     for growth in (0.0, 0.5):
         model = build(world)
-        learning._store_behaviour(model, world.examples)
+        learning.store_behaviour(model, world.examples)
         model.companion_growth.assign(growth)
         found.append(model.query_of(batch).numpy()[:, -1 - model.config.companion_width : -1])
     events = (batch["history_items"].numpy() != 0).sum(axis=1)
