@@ -29,7 +29,7 @@ class CrossEncoder:
             num_labels=1,
         )
         self.model: Any = BertForSequenceClassification(BertConfig(**sizes))
-        self.model.eval()
+        self.model.train(False)
         self.words = words
         return {"PyTorch": torch.__version__, "threads": torch.get_num_threads()}
 
