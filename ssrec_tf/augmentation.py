@@ -67,7 +67,7 @@ class AugmentedTexts(tf.Module):
         """
         if seed is None or not self.config.changes_texts:
             return tf.gather(self.item_tokens, refs)  # [..., item width]
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         rows = refs * self._wordings + self._draw_wordings(tf.shape(refs), seeds[0])
         tokens = tf.gather(self._worded, rows)  # [..., item width]
         fields = tf.gather(self._worded_fields, rows)  # [..., item width]
@@ -79,20 +79,20 @@ class AugmentedTexts(tf.Module):
         if seed is None or not self.config.changes_texts:
             return tokens
         fields = tf.gather(self._user_fields, refs)  # [..., user width]
-        return self._drop(tokens, fields, tf.random.experimental.stateless_fold_in(seed, 1))
+        return self._drop(tokens, fields, replicas.fold_in(seed, 1))
 
     def _draw_wordings(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draw 0, the text itself, or another wording's number: int32 of `shape`."""
         if self._wordings == 1:
             return tf.zeros(shape, tf.int32)
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         other = replicas.uniform_rows(shape, seeds[0]) < self.config.alternative_rate
         number = replicas.uniform_rows(shape, seeds[1], 1, self._wordings, tf.int32)
         return tf.where(other, number, 0)
 
     def _drop(self, tokens: tf.Tensor, fields: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Leave fields and tokens out: int32 [..., width] and their fields to the same."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         filled = tokens != 0
         kept = filled
         if self.config.field_dropout > 0:

@@ -123,7 +123,7 @@ def with_drawn_items(batch: Batch, known: tf.Tensor, count: int, seed: tf.Tensor
     """
     items = tf.cast(tf.where(known)[:, 0], tf.int32)  # [known items]
     targets = batch["target_items"]
-    own = tf.random.experimental.stateless_fold_in(seed, 1)
+    own = replicas.fold_in(seed, 1)
     shape = [tf.shape(targets)[0], count]
     places = replicas.uniform_rows(shape, own, 0, tf.shape(items)[0], tf.int32)
     drawn = tf.gather(items, places)  # [batch, count]

@@ -104,7 +104,7 @@ class TokenMasker(tf.Module):
         """
         if token_ids.shape.rank != 2:
             raise ValueError(f"token_ids must be [batch, length], got {token_ids.shape}")
-        seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
+        seeds = replicas.split(seed, 3)  # [3, 2]
         maskable = tf.gather(self._maskable, token_ids)  # [batch, length]
         order, hidden = self._choose(token_ids, maskable, seeds[0])
         slots = min(self.config.max_masks, token_ids.shape[1] or self.config.max_masks)

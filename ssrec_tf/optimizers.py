@@ -28,7 +28,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         max(1, steps - config.warmup_steps),
         end_learning_rate=0.0 if config.decay else config.learning_rate,
     )
-    optimizer = _AdamW(
+    optimizer = MeanAdamW(
         _WarmUp(schedule, config.learning_rate, config.warmup_steps),
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm,
@@ -39,7 +39,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     return optimizer
 
 
-class _AdamW(keras.optimizers.AdamW):
+class MeanAdamW(keras.optimizers.AdamW):
     """AdamW for gradients that all replicas have in common already.
 
     Keras clips each replica's own gradients and sums them afterwards; the loop has to have

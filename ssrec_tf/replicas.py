@@ -84,7 +84,8 @@ def gather_rows(value: tf.Tensor) -> tf.Tensor:
     """Put all replicas' rows together, in the order of the whole batch: [n, ...] to [N n, ...]."""
     if count() == 1:
         return value
-    return tf.distribute.get_replica_context().all_gather(value, axis=0)
+    gathered = tf.distribute.get_replica_context().all_gather(value, axis=0)
+    return tf.ensure_shape(gathered, [None, *value.shape[1:]])
 
 
 def mean_where(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -94,6 +95,16 @@ def mean_where(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """
     total = mean(tf.reduce_sum(weights))
     return tf.reduce_sum(values * weights) / tf.maximum(total, 1.0 / count())
+
+
+def split(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """Make seeds of a seed: [2] to [count, 2], the same on any device and by XLA."""
+    return tf.random.experimental.stateless_split(seed, count, alg="philox")
+
+
+def fold_in(seed: tf.Tensor, number: Any) -> tf.Tensor:
+    """Make a seed of a seed and a number: [2], the same on any device and by XLA."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 
 
 def uniform(

@@ -86,7 +86,7 @@ class BehaviourWindow(tf.Module):
         An item's own token is dropped at random, so that its words alone must do; these
         are changed as `config.regularisation` says.
         """
-        window_seed, drop_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        window_seed, drop_seed = tf.unstack(replicas.split(seed, 2))
         items, ratings = batch["history_items"], batch["history_ratings"]  # [batch, history]
         items, ratings = _window(items, ratings, self.events, window_seed)
         own = self.own_tokens(items)

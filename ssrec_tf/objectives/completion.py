@@ -36,7 +36,7 @@ class Completion(Filling):
 
     def masked(self, batch: Batch, seed: tf.Tensor) -> MaskedBatch:
         """Assemble and hide, as a function of (batch, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
+        seeds = replicas.split(seed, 3)  # [3, 2]
         user, events = self.window.user(batch, seeds[0]), self.window.draw(batch, seeds[0])
         fits = self.window.fitting(user, events)  # [batch, events]
         event, used = draw_events(fits, 0.0, 1, seeds[1])  # [batch, 1]

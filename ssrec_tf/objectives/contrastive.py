@@ -104,7 +104,7 @@ class TwoViews(keras.Model):
 
     def views(self, batch: Batch, seed: tf.Tensor) -> tf.Tensor:
         """Draw two views of a window of each user: int32 [2, batch, length], by (batch, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
+        seeds = replicas.split(seed, 3)  # [3, 2]
         events = self.window.draw(batch, seeds[0])
         nobody = tf.zeros_like(self.window.user(batch, seeds[0]))  # [batch, user width]
         views = [self.window.tokens(nobody, self.augment(events, seeds[i])) for i in (1, 2)]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_encoder import check_architecture
@@ -52,7 +53,7 @@ class HiddenEventModel(keras.Model):
 
     def hidden(self, batch: Batch, seed: tf.Tensor) -> HiddenEvents:
         """Assemble and hide, as a function of (batch, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         vocabulary = self.window.vocabulary
         user, events = self.window.user(batch, seeds[0]), self.window.draw(batch, seeds[0])
         is_item = self._field == OWN

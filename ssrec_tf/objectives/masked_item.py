@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder
@@ -35,7 +36,7 @@ class MaskedItem(HiddenEventModel):
 
         See `training.Trainable`.
         """
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         hidden = self.hidden(batch, seeds[0])
         states = self.states(hidden, training)
         return self.head.losses_of(states, hidden.classes, hidden.weights, seeds[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder
@@ -35,5 +36,5 @@ class MaskedToken(Filling):
 
     def masked(self, batch: Batch, seed: tf.Tensor) -> MaskedBatch:
         """Assemble and hide, as a function of (batch, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         return self._masker(self.tokens(batch, seeds[0]), seed=seeds[1])

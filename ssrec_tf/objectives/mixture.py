@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.config_objectives import OBJECTIVES, check_objectives
@@ -94,7 +95,7 @@ class Mixture(keras.Model):
         scalars: dict[str, tf.Tensor] = {}
         for name, part in self.parts.items():
             # By its place among all: an objective's draws do not hang on its companions.
-            own = tf.random.experimental.stateless_fold_in(seed, OBJECTIVES.index(name))
+            own = replicas.fold_in(seed, OBJECTIVES.index(name))
             losses = part.losses_of(batch, seed=own, training=training)
             total += weights[name] * losses["loss"]
             scalars.update({f"{name}/{key}": value for key, value in losses.items()})

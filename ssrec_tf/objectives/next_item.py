@@ -93,7 +93,7 @@ class NextItem(keras.Model):
 
         See `training.Trainable`.
         """
-        seeds = tf.random.experimental.stateless_split(seed, 3)  # [3, 2]
+        seeds = replicas.split(seed, 3)  # [3, 2]
         events = self.window.draw(batch, seeds[0])
         states = self.states_of(events, seeds[1], training)
         following = events.items[:, 1:]  # [batch, events - 1]

@@ -70,7 +70,7 @@ class Permutation(keras.Model):
 
     def permuted(self, batch: Batch, seed: tf.Tensor) -> Permuted:
         """Assemble and draw an order, as a function of (batch, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         user = self.window.user(batch, seeds[0])
         tokens = self.window.tokens(user, self.window.draw(batch, seeds[0]))
         chosen = self._choose(tokens, seed=seeds[1])

@@ -24,7 +24,7 @@ class Augmenter(tf.Module):
 
     def __call__(self, events: Events, seed: tf.Tensor) -> Events:
         """Make a view of each behaviour, as a function of (events, seed)."""
-        seeds = tf.random.experimental.stateless_split(seed, 4)  # [4, 2]
+        seeds = replicas.split(seed, 4)  # [4, 2]
         batch = tf.shape(events.items)[0]
         way = replicas.uniform_rows([batch], seeds[0], 0, 3, tf.int32)[:, None]
         kept = (way != 0) | self._stretch(events, self._config.crop, seeds[1])
@@ -51,7 +51,7 @@ class Augmenter(tf.Module):
 
     def _reorder(self, events: Events, chosen: tf.Tensor, seed: tf.Tensor) -> Events:
         """Shuffle a stretch of the rows in `chosen`: bool [batch, 1]."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)  # [2, 2]
+        seeds = replicas.split(seed, 2)  # [2, 2]
         inside = chosen & self._stretch(events, self._config.reorder, seeds[0])
         place = tf.range(events.items.shape[1])[None, :]  # [1, events]
         # All of a stretch sort behind what is before it, among themselves by chance.

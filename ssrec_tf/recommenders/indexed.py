@@ -201,7 +201,7 @@ class Indexed(Recommender):
         """
         texts = self.items.texts_of(refs)
         if seed is not None and self.config.regularisation.changes_texts:
-            seed = tf.random.experimental.stateless_fold_in(seed, 2)
+            seed = replicas.fold_in(seed, 2)
             texts = ItemTexts(self.items.variant_of(refs, seed), self.texts.items(refs, seed))
         if not self.encoder.trainable:
             return texts

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.batching import Batch
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, Recommender, dense
 
@@ -112,7 +113,7 @@ class Joint(Recommender):
         """See `Recommender.outputs_of`; `seed` draws how texts are changed, if they are."""
         seeds: list[Any] = [None, None]
         if training:
-            seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+            seeds = tf.unstack(replicas.split(seed, 2))
         targets = batch["target_items"]
         tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
         behaviour = self.behaviour_of(batch, seeds[1])

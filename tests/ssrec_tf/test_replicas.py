@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssrec_tf import replicas
 from ssrec_tf.errors import ConfigError
+from tests.ssrec_tf.train_on_devices import train
 
 PROGRAM = Path(__file__).with_name("train_on_devices.py")
 TASKS = ("masked_token", "two_level", "joint")
@@ -99,12 +100,33 @@ def test_two_workers_learn_what_one_device_does_and_resume_from_the_chief(one, t
     assert "2/4" in log  # it went on from step 2, which only the chief had kept
 
 
-def test_floats_are_those_of_tensorflow_compiled_or_not():
-    seed = tf.constant([7, 123_456_789], tf.int64)
-    expected = tf.random.stateless_uniform([5, 301], seed).numpy()
-    assert np.array_equal(replicas.uniform([5, 301], seed), expected)
-    compiled = tf.function(lambda: replicas.uniform([5, 301], seed), jit_compile=True)
-    assert np.array_equal(compiled(), expected)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["masked_token", "two_level", "joint", "retrieval"])
+def test_a_compiled_step_learns_what_one_that_is_not_does(task, world, tmp_path):
+    loop = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
+    found = []
+    for xla in (False, True):
+        variables, state = train(task, world, tmp_path / str(xla), {**loop, "xla": xla})
+        found.append([v.numpy() for v in variables if v.dtype == "float32"])
+        found[-1].append(
+            np.array([row["value"] for row in state.curve if row["metric"] != "steps_per_second"])
+        )
+    for plain, compiled in zip(*found, strict=True):
+        assert compiled == pytest.approx(plain, abs=1e-5, rel=1e-5)
+
+
+def test_seeds_and_floats_are_those_of_tensorflow_compiled_or_not():
+    seed = tf.constant([2**40 + 12_345, -(2**50)], tf.int64)
+    for ours, theirs in (
+        (replicas.uniform, tf.random.stateless_uniform),
+        (replicas.split, tf.random.experimental.stateless_split),
+        (replicas.fold_in, tf.random.experimental.stateless_fold_in),
+    ):
+        what = ([5, 301], seed) if ours is replicas.uniform else (seed, 3)
+        expected = theirs(*what).numpy()
+        assert np.array_equal(ours(*what), expected)
+        compiled = tf.function(lambda: ours(*what), jit_compile=True)  # noqa: B023
+        assert np.array_equal(compiled(), expected)
 
 
 def test_on_one_device_nothing_is_parted():
