@@ -94,8 +94,10 @@ _GONE = object()
 
 def _paths(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
-    parts = body.items() if isinstance(body, dict) else enumerate(body)
-    for key, part in parts if isinstance(body, dict | list) else ():
+    parts: Any = ()
+    if isinstance(body, dict | list):
+        parts = body.items() if isinstance(body, dict) else enumerate(body)
+    for key, part in parts:
         yield from _paths(part, (*path, key))
 
 
