@@ -3,6 +3,7 @@
 # make test   environment with the tests' tools, then every test, with branch coverage
 # make lint   formatter, linter, types, import directions
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
+# make sbom   what a run installs, as CycloneDX: sbom.json
 # make clean  environment and caches; the results in runs/ and served/ stay
 #
 # A stamp named after the hash of the lock tells whether an environment is up to date,
@@ -11,7 +12,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test lint lock clean environment environment-dev
+.PHONY: run data status show test lint lock sbom clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -113,7 +114,10 @@ lock:
 	@$(STRIP) requirements-dev.txt requirements.txt requirements-minilm.txt \
 	  requirements-pip.txt requirements-gateway.txt
 
+sbom: $(DEV_STAMP)
+	@$(BIN)cyclonedx-py requirements requirements.txt --of JSON -o sbom.json
+
 clean:
-	@rm -rf .venv .colab build ssrec_tf.egg-info .coverage htmlcov \
+	@rm -rf sbom.json .venv .colab build ssrec_tf.egg-info .coverage htmlcov \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find ssrec_tf pipeline serving tests -name __pycache__ -prune -exec rm -rf {} +
