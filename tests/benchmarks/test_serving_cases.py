@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks.serving_bad_input import GOOD, broken
+from benchmarks.serving_cases import GOOD, broken
 from serving.gateway import Gateway
 from tests.serving.gateway_world import KEY, ByHand, make_settings, open_client, wait_ready
 
