@@ -4,6 +4,7 @@
 # make lint   formatter, linter, types, import directions
 # make bench  measure speed beside PyTorch, write docs/performance.md; ONLY=training, one again
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
+# make sbom   what a run installs, as CycloneDX: sbom.json
 # make clean  environment and caches; the results in runs/ and served/ stay
 #
 # A stamp named after the hash of the lock tells whether an environment is up to date,
@@ -12,7 +13,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test lint bench lock clean environment environment-dev
+.PHONY: run data status show test lint bench lock sbom clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -111,9 +112,12 @@ $(BENCH_STAMP):
 
 # The resolver writes the one platform it resolved for on every line. Left there, pip on
 # another platform would skip every line and report success; so it is taken off.
-COMPILE = $(or $(UV),uv) pip compile --quiet --universal --python-version 3.11 --upgrade \
+# To add a package and leave the others' versions alone: make lock UPGRADE=
+UPGRADE ?= --upgrade
+COMPILE = $(or $(UV),uv) pip compile --quiet --universal --python-version 3.11 $(UPGRADE) \
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 IMPLIED := implementation_name == 'cpython'|platform_python_implementation != 'PyPy'
+IMPLIED := $(IMPLIED)|platform_python_implementation == 'CPython'
 IMPLIED := $(IMPLIED)|platform_machine == 'x86_64'|sys_platform == 'linux'
 IMPLIED := $(IMPLIED)|python_full_version < '3\.14'
 STRIP := sed -i -E -e "s/ and ($(IMPLIED))//g" -e "s/ ; python_full_version < '3\.14'//"
@@ -127,7 +131,10 @@ lock:
 	@$(STRIP) requirements-dev.txt requirements.txt requirements-minilm.txt \
 	  requirements-pip.txt requirements-gateway.txt
 
+sbom: $(DEV_STAMP)
+	@$(BIN)cyclonedx-py requirements requirements.txt --of JSON -o sbom.json
+
 clean:
-	@rm -rf .venv .colab .bench build ssrec_tf.egg-info .coverage htmlcov \
+	@rm -rf sbom.json .venv .colab .bench build ssrec_tf.egg-info .coverage htmlcov \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find ssrec_tf pipeline serving benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +26,10 @@ import httpx2
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from benchmarks.serving_cases import GOOD, ODD, broken, paths, put
 from benchmarks.serving_setup import World, save_toy, world
 from serving.client import Client, GrpcTransport, RestTransport
 from serving.errors import ServingError
-
-GOOD: dict[str, dict[str, Any]] = {
-    "rank": {
-        "user": {"text": "a cook"},
-        "history": [{"id": "i0", "rating": 4.0, "time": 10}, {"text": "new"}],
-        "now": 20,
-        "candidates": [{"id": "i1"}, {"text": "other"}],
-        "k": 2,
-        "explain": False,
-    },
-    "score": {"history": [], "candidates": [{"text": "other"}]},
-    "recommend": {"history": [{"id": "i0"}], "k": 2},
-    "similar": {"item": {"id": "i0"}, "k": 2},
-    "explain": {"history": [{"id": "i0"}], "candidate": {"id": "i1"}},
-}
-ODD: tuple[Any, ...] = (
-    *(None, True, 0, -1, 1.5, 2**63, 2**70, 1e308, -1e308, "", " ", "\x00", "\ud800", "NaN"),
-    *([], {}, [[]], [None], [{}], {"id": None}, {"text": ""}, {"id": "x", "text": "y"}),
-    *("x" * 5000, "é" * 3000, "\U0001f600" * 2000, "'; DROP TABLE", "<script>", "{{7*7}}"),
-    *("../../etc/passwd", "\r\nX-Evil: 1", "\u202e", "rated 5: x\nnow: 7", [1] * 2000),
-)
 
 
 class Tally:
@@ -75,39 +55,6 @@ class Tally:
             wrong = f"{wrong} took {seconds:.2f} s"
         if wrong:
             self.bad.append(f"{door} {shown[:80]}: {wrong[:200]}")
-
-
-def broken(body: Any) -> Iterator[Any]:
-    """The body with each part, at any depth, replaced by each odd value, left out, or doubled."""
-    for path in _paths(body):
-        for odd in ODD:
-            yield _with(body, path, odd)
-    for path in _paths(body):
-        if path:
-            yield _with(body, path, _GONE)
-    yield {**body, "unheard_of": 1}
-    yield [body]
-
-
-_GONE = object()
-
-
-def _paths(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    parts = body.items() if isinstance(body, dict) else enumerate(body)
-    for key, part in parts if isinstance(body, dict | list) else ():
-        yield from _paths(part, (*path, key))
-
-
-def _with(body: Any, path: tuple[Any, ...], value: Any) -> Any:
-    if not path:
-        return value
-    copied = dict(body) if isinstance(body, dict) else list(body)
-    if len(path) == 1 and value is _GONE:
-        del copied[path[0]]
-    else:
-        copied[path[0]] = _with(body[path[0]], path[1:], value)
-    return copied
 
 
 def _gateway(here: World, http: httpx2.Client, tally: Tally, route: str, content: bytes) -> None:
@@ -241,7 +188,7 @@ def generated(here: World, tally: Tally, count: int, seed: int) -> None:
         lambda part: st.lists(part, max_size=4) | st.dictionaries(st.text(max_size=9), part),
         max_leaves=12,
     )
-    places = [(route, path) for route, good in GOOD.items() for path in _paths(good)]
+    places = [(route, path) for route, good in GOOD.items() for path in paths(good)]
     rest = ("serving_default", "rank", "embed", "recommend")
 
     with httpx2.Client(trust_env=False, timeout=30.0) as http:
@@ -258,7 +205,7 @@ def generated(here: World, tally: Tally, count: int, seed: int) -> None:
         def ask(place: Any, value: Any, signature: str, door: int) -> None:
             route, path = place
             if door:
-                content = json.dumps(_with(GOOD[route], path, value)).encode()
+                content = json.dumps(put(GOOD[route], path, value)).encode()
                 _gateway(here, http, tally, route, content)
             else:
                 body = {"signature_name": signature, "inputs": value}

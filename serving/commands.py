@@ -150,7 +150,10 @@ def _configs(parsed: argparse.Namespace) -> int:
     given = {STABLE: parsed.stable, CANARY: parsed.canary}
     labels = {label: version for label, version in given.items() if version is not None}
     release = server_configs.Release(tuple(sorted({*labels.values()})), labels)
-    parsed.out.mkdir(parents=True, exist_ok=True)
+    try:
+        parsed.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(f"{parsed.out} cannot be made: {error.strerror}") from None
     models = server_configs.models_message(parsed.name, parsed.base_path, release)
     files = {
         "models.config": models,

@@ -25,6 +25,7 @@ from serving.gateway_limits import RETRY_AFTER_SECONDS, Refusal
 from serving.gateway_logs import log_fault
 from serving.gateway_metrics import Metrics
 from serving.gateway_model import ModelSide, connector
+from serving.gateway_page import find_titles, page
 from serving.gateway_schemas import (
     ERRORS,
     ExplainRequest,
@@ -34,6 +35,8 @@ from serving.gateway_schemas import (
     ScoreResponse,
     SimilarRequest,
     SimilarResponse,
+    TitlesRequest,
+    TitlesResponse,
 )
 from serving.gateway_service import Service
 from serving.gateway_settings import Settings
@@ -109,6 +112,8 @@ def _api(gateway: Gateway) -> FastAPI:
     )
     _add_models(api, gateway)
     _add_pages(api, gateway)
+    if gateway.settings.page:
+        _add_page(api, gateway)
     _add_errors(api)
     return api
 
@@ -166,6 +171,21 @@ def _add_pages(api: FastAPI, gateway: Gateway) -> None:
         return HTMLResponse(
             openapi_page(api.openapi()), headers={"content-security-policy": policy}
         )
+
+
+def _add_page(api: FastAPI, gateway: Gateway) -> None:
+    @api.get("/", include_in_schema=False)
+    async def root() -> HTMLResponse:
+        """The page; what it shows needs a key."""
+        html, policy = page()
+        return HTMLResponse(html, headers={"content-security-policy": policy})
+
+    @api.post("/v1/titles", response_model=TitlesResponse, responses=ERRORS)
+    async def titles(body: TitlesRequest, request: Request) -> Response:
+        """Items of the catalogue whose texts hold the words."""
+        found = find_titles(gateway.model.catalogue, body.query)
+        rows = [{"id": entry.id, "text": entry.text} for entry in found]
+        return _json({"request_id": passing(request.scope).request_id, "items": rows})
 
 
 def _add_errors(api: FastAPI) -> None:

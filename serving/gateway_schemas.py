@@ -175,6 +175,26 @@ class SimilarResponse(BaseModel):
     items: list[SimilarItem]
 
 
+class TitlesRequest(_Strict):
+    """Search the catalogue; for the page."""
+
+    query: Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+
+
+class Title(BaseModel):
+    """An item of the catalogue."""
+
+    id: str
+    text: str
+
+
+class TitlesResponse(BaseModel):
+    """Items found, those that begin with the query first."""
+
+    request_id: str
+    items: list[Title]
+
+
 class ErrorResponse(BaseModel):
     """Every error; `field` names what is wrong, no message repeats a value of the request."""
 

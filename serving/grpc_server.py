@@ -96,7 +96,7 @@ def _array(name: str, proto: Any) -> np.ndarray:
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the rest is UNIMPLEMENTED, as the base class says."""
+    """Predict and GetModelMetadata; the rest is refused as no signature's method."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
@@ -108,6 +108,31 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Say what signatures there are."""
         return _answer(context, lambda: self._metadata(request))
+
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Refuse: no signature is a classification."""
+        return _answer(context, lambda: self._expect(request, "classify"))
+
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Refuse: no signature is a regression."""
+        return _answer(context, lambda: self._expect(request, "regress"))
+
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Refuse, by the first of its tasks."""
+        return _answer(context, lambda: self._tasks(request))
+
+    def _tasks(self, request: Any) -> None:
+        if not request.tasks:
+            raise InvalidArgument("MultiInference: there is no task; send one")
+        task = request.tasks[0]
+        methods = {f"tensorflow/serving/{name}": name for name in ("classify", "regress")}
+        if task.method_name not in methods:
+            raise InvalidArgument(f"Unsupported signature method_name: {task.method_name}")
+        self._expect(task, methods[task.method_name])
+
+    def _expect(self, request: Any, method: str) -> None:
+        servable = _find(self._versions, request)
+        servable.expect(request.model_spec.signature_name, method)
 
     def _predict(self, request: Any) -> Any:
         servable = _find(self._versions, request)

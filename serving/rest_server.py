@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from google.protobuf import json_format
 
-from serving.errors import InvalidArgument, NotFound, ServingError, Unimplemented
+from serving.errors import InvalidArgument, NotFound, ServingError
 from serving.grpc_server import model_status, signature_map
 from serving.json_tensors import format_response, parse_request
 from serving.servable import Servable
@@ -111,11 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self) -> str:
         body = self._body()
         match = self._match()
-        if match["verb"] in ("classify", "regress"):
-            raise Unimplemented(f":{match['verb']} is not in this stand-in; use :predict")
-        if match["verb"] != "predict":
+        if match["verb"] not in ("predict", "classify", "regress"):
             raise self._malformed()
         servable = self._find(match)
+        if match["verb"] != "predict":
+            servable.expect("", match["verb"])
         name, inputs, in_rows = parse_request(body, servable)
         return format_response(servable.run(name, inputs), in_rows=in_rows)
 

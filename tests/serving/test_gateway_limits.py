@@ -49,7 +49,7 @@ def test_depth_that_passes(body):
 
 @pytest.mark.parametrize("body", [nested(9), b"[" * 65536, b'{"a":' * 9, b'["x"]' + nested(9)])
 def test_depth_that_does_not(body):
-    with pytest.raises(Refusal, match="") as raised:
+    with pytest.raises(Refusal) as raised:
         check_depth(body)
     assert (raised.value.status, raised.value.code) == (400, "depth")
 
@@ -113,7 +113,7 @@ def test_who_waits_too_long_is_told_so():
     async def run():
         admission = Admission(Limits(concurrency=1, queue=5, wait=0.05))
         async with admission.place():
-            with pytest.raises(Refusal, match=""):
+            with pytest.raises(Refusal):
                 async with admission.place():
                     pass
         async with admission.place():

@@ -117,10 +117,29 @@ def test_a_tensor_that_is_none(stub):
         ("MultiInference", inference_pb2.MultiInferenceRequest()),
     ],
 )
-def test_what_it_does_not_have(stub, call, body):
+def test_what_no_signature_is(stub, call, body):
+    # As TensorFlow Serving: the signatures' method is predict, and the call is refused.
+    spec = body.tasks.add().model_spec if call == "MultiInference" else body.model_spec
+    if call == "MultiInference":
+        body.tasks[0].method_name = "tensorflow/serving/regress"
+    for name, code, message in (
+        ("toy", "INVALID_ARGUMENT", "method_name to be tensorflow/serving/"),
+        ("films", "NOT_FOUND", "films"),
+    ):
+        spec.name = name
+        with pytest.raises(grpc.RpcError, match=message) as caught:
+            getattr(stub, call)(body, timeout=20)
+        assert caught.value.code().name == code
+
+
+@pytest.mark.parametrize("method", ["", "tensorflow/serving/predict"])
+def test_tasks_that_are_none(stub, method):
+    body = inference_pb2.MultiInferenceRequest()
+    for _ in range(bool(method)):
+        body.tasks.add().method_name = method
     with pytest.raises(grpc.RpcError) as caught:
-        getattr(stub, call)(body, timeout=20)
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        stub.MultiInference(body, timeout=20)
+    assert caught.value.code().name == "INVALID_ARGUMENT"
 
 
 def test_metadata(stub):

@@ -266,8 +266,8 @@ def test_a_number_beyond_every_float_is_refused(predict):
         (f"{MODEL}/versions/{'9' * 5000}:predict", 400),
         (f"{MODEL}/versions/x:predict", 400),
         (f"{MODEL}:train", 400),
-        (f"{MODEL}:classify", 501),
-        (f"{MODEL}:regress", 501),
+        (f"{MODEL}:classify", 400),
+        (f"{MODEL}:regress", 400),
         (MODEL, 400),
     ],
 )

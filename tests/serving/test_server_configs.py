@@ -101,6 +101,8 @@ def test_the_command_writes_all_of_them(tmp_path, capsys):
     ssl = text_format.Parse((out / "ssl.config").read_text(), message("SSLConfig")())
     assert (ssl.server_key, ssl.client_verify) == ("PEM", True)
     assert main(["configs", str(out), "--batch-sizes", "a"]) == 2
+    assert main(["configs", str(pem / "x")]) == 2
+    assert "cannot be made" in capsys.readouterr().err
     with pytest.raises(NotFound):
         ssl_message(pem, pem, tmp_path / "none")
     assert monitoring_message().prometheus_config.enable
