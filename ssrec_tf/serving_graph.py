@@ -164,8 +164,13 @@ class ServingGraph(tf.Module):
 
     def _read_text(self, texts: tf.Tensor) -> tuple[Behaviour, ResolvedItems, tf.Tensor]:
         parsed = parse_behaviour(texts, max_history=self._max_history)
-        events = self._resolve(parsed.items, by_id=False)
-        behaviour = self._behaviour(parsed.user, events, parsed.ratings, parsed.times)
+        # As wide as the longest: every place of a history is paid for.
+        longest = tf.reduce_max(tf.concat([parsed.count, [0]], axis=0))
+        items, ratings, times = (
+            column[:, :longest] for column in (parsed.items, parsed.ratings, parsed.times)
+        )
+        events = self._resolve(items, by_id=False)
+        behaviour = self._behaviour(parsed.user, events, ratings, times)
         return behaviour, events, parsed.now
 
     def _behaviour(

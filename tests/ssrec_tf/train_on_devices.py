@@ -6,6 +6,7 @@ and workers are fixed once TensorFlow has been used.
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -22,7 +23,7 @@ from ssrec_tf.statistics import LabelStatistics
 from tests.ssrec_tf.conftest import World
 
 LOOP = {"steps": 4, "batch_size": 8, "evaluate_every": 2, "checkpoint_every": 2, "seed": 5}
-OPTIMIZER = {"learning_rate": 0.01, "warmup_steps": 2, "average": 0.5}
+OPTIMIZER = {"learning_rate": 0.01, "warmup_steps": 2, "average": 0.5, "decay": False}
 CONTRAST = {"masked_item": 1.0, "next_text": 1.0, "two_views": 1.0}
 TASKS = {
     "masked_token": {"objectives": {"masked_token": 1.0}},
@@ -75,7 +76,7 @@ def main(strategy_name, out, *tasks):
         tf.config.set_logical_device_configuration(cpu, two)
     strategy = replicas.make_strategy(strategy_name)
     out = Path(out)
-    world = World(out)
+    world = World(Path(tempfile.mkdtemp()))
     for named in tasks:
         task, _, loop = named.partition("+")
         loop = dict(part.split("=") for part in loop.split(",") if part)
