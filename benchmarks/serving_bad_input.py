@@ -228,6 +228,7 @@ _COMMANDS: tuple[list[str], ...] = (
 
 def command_line(tally: Tally) -> None:
     """Commands that cannot be; in this process, for a start of Python is not what is measured."""
+    import serving.gateway_settings  # noqa: F401 - a first import is not what is measured
     from serving.__main__ import main
 
     for arguments in _COMMANDS:

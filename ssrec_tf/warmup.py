@@ -68,4 +68,5 @@ def _record(name: str, inputs: Mapping[str, Any]) -> bytes:
         request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.CopyFrom(request)
-    return bytes(log.SerializeToString())
+    # Else the order of a map's entries differs from process to process, and so would the model.
+    return bytes(log.SerializeToString(deterministic=True))

@@ -19,8 +19,12 @@ def translated(body):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory, described):
-    settings = make_settings(tmp_path_factory.mktemp("bad"), described)
+def client(tmp_path_factory):
+    assets = tmp_path_factory.mktemp("described") / "3" / "assets.extra"
+    assets.mkdir(parents=True)
+    rows = [{"id": "h", "text": "Heat"}, {"id": "t", "text": "Toy Story"}]
+    (assets / "catalogue.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = make_settings(tmp_path_factory.mktemp("bad"), assets.parents[1])
     with open_client(settings, ByHand(), raise_errors=True) as client:
         assert isinstance(client.gateway, Gateway)
         yield wait_ready(client)

@@ -18,3 +18,10 @@ def test_every_known_signature_has_a_short_and_a_long_request(tmp_path):
     assert shapes == [(1, 1), (1, 100)]
     assert tf.make_ndarray(ranks[1].inputs["history"]).shape == (1, 20)
     assert tf.make_ndarray(ranks[1].inputs["now"]).dtype == "int64"
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    names = dict.fromkeys(["rank", "recommend"])
+    for name in ("a", "b"):
+        write_warmup(tmp_path / name, names, ["Heat", "Up"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
