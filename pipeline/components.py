@@ -60,6 +60,7 @@ _HEADS = (
     "ssrec_tf/statistics.py",
     "ssrec_tf/scoring.py",
     "ssrec_tf/serving_graph.py",
+    "ssrec_tf/warmup.py",
     "ssrec_tf/retrieval_index.py",
     "ssrec_tf/exporting.py",
     "ssrec_tf/score_saved_model.py",

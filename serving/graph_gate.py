@@ -133,7 +133,7 @@ def _refuse(path: Path, what: str, ops: Iterable[str]) -> None:
 
 
 def _core_ops() -> frozenset[str]:
-    """Ops of TensorFlow's library itself, asked through its C API."""
+    """Ops of the libraries this process has loaded, a server's none but TensorFlow's own."""
     library = load_library()
     buffer = library.TF_GetAllOpList()
     try:

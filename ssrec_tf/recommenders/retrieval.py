@@ -169,6 +169,8 @@ def in_batch_task() -> Any:
 
     It is a layer of Keras 2's API without weights or metrics, called within the graph of a
     Keras 3 model; `tfrs.Model` around Keras 3 layers is what does not work. The temperature
-    is the query's, for the index to score as training did.
+    is the query's, for the index to score as training did. It asks a tensor for its `len`, which
+    only AutoGraph understands.
     """
-    return tensorflow_recommenders().tasks.Retrieval(remove_accidental_hits=True)
+    task = tensorflow_recommenders().tasks.Retrieval(remove_accidental_hits=True)
+    return tf.function(task, autograph=True, reduce_retracing=True)

@@ -32,7 +32,7 @@ TASKS = {
     "both": {"pair_head": "both", "encoder_steps": 3},
     "adversarial": {"regularisation": {"adversarial_epsilon": 0.5}},
     "uncertainty": {"task_weights": "uncertainty"},
-    "joint": {"reading": "joint", "joint_length": 64, "max_targets": 4, "max_history": 8},
+    "joint": {"reading": "joint", "joint_length": 64, "max_history": 8},
     "retrieval": {"reading": "retrieval", "pair_head": "neural"},
 }
 
