@@ -35,6 +35,7 @@ _TEXT = (
 _ENCODER = (
     "pipeline/modelling.py",
     "ssrec_tf/batching.py",
+    "ssrec_tf/philox.py",
     "ssrec_tf/masking.py",
     "ssrec_tf/sequences.py",
     "ssrec_tf/backbones.py",
@@ -61,6 +62,7 @@ _HEADS = (
     "ssrec_tf/scoring.py",
     "ssrec_tf/serving_graph.py",
     "ssrec_tf/warmup.py",
+    "ssrec_tf/serving_assets.py",
     "ssrec_tf/retrieval_index.py",
     "ssrec_tf/exporting.py",
     "ssrec_tf/score_saved_model.py",
