@@ -72,7 +72,12 @@ def mean(value: Any) -> Any:
     if count() == 1:
         return value
     context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+    # A collective of nothing ends the process between workers (TensorFlow 2.21).
+    some = [one for one in tf.nest.flatten(value) if one.shape.num_elements() != 0]
+    found = iter(context.all_reduce(tf.distribute.ReduceOp.MEAN, some))
+    return tf.nest.map_structure(
+        lambda one: one if one.shape.num_elements() == 0 else next(found), value
+    )
 
 
 def own_rows(batch: Batch) -> Batch:
@@ -175,10 +180,14 @@ def from_chief(strategy: tf.distribute.Strategy, values: Sequence[Any]) -> list[
     if is_alone(strategy):
         return arrays
     chief = is_chief(strategy)
-    own = [_wide(array) if chief else np.zeros_like(_wide(array)) for array in arrays]
+    some = [_wide(array) for array in arrays if array.size]  # see `mean`
+    own = [array if chief else np.zeros_like(array) for array in some]
     shared = _chiefs_sum(strategy)([tf.convert_to_tensor(array) for array in own])
-    found = [strategy.experimental_local_results(value)[0].numpy() for value in shared]
-    return [f.astype(a.dtype).reshape(a.shape) for f, a in zip(found, arrays, strict=True)]
+    found = iter(strategy.experimental_local_results(value)[0].numpy() for value in shared)
+    return [
+        next(found).astype(array.dtype).reshape(array.shape) if array.size else array
+        for array in arrays
+    ]
 
 
 @cache
