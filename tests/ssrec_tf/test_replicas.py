@@ -16,7 +16,7 @@ from ssrec_tf.errors import ConfigError
 from tests.ssrec_tf.train_on_devices import train
 
 PROGRAM = Path(__file__).with_name("train_on_devices.py")
-TASKS = ("masked_token", "two_level", "joint")
+TASKS = ("masked_token", "two_level")
 BESIDE = ("contrast",)  # replicas ask one another for more than means
 
 
@@ -88,8 +88,8 @@ def test_two_devices_learn_what_one_does(one, tmp_path):
 @pytest.mark.slow
 def test_two_workers_learn_what_one_device_does_and_resume_from_the_chief(one, tmp_path):
     folders = [tmp_path / "w0", tmp_path / "w1"]
-    finish(*start_workers(folders, "joint", "masked_token+steps=2"), folders=folders)
-    # Killed after step 2, as it were: the other tasks go on, or begin.
+    finish(*start_workers(folders, "masked_token+steps=2"), folders=folders)
+    # Killed after step 2, as it were: it goes on, and the other task begins.
     for folder in folders:
         (folder / "masked_token+steps=2").rename(folder / "masked_token")
     finish(*start_workers(folders, "masked_token", "two_level"), folders=folders)
