@@ -15,7 +15,6 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.errors import DeadlineExceeded, Unavailable, from_code
 from serving.retrying import Attempts, Retries, call_async
 from serving.tensors import Outputs, from_response, to_columns, to_request
 from serving.wire import (
@@ -24,9 +23,11 @@ from serving.wire import (
     VersionState,
     Which,
     check_url,
+    http_failures,
     rest_body,
     rest_outputs,
     rest_states,
+    rpc_failures,
     states_of,
 )
 
@@ -106,10 +107,8 @@ class AsyncGrpcTransport:
 
     async def _send(self, method: Any, request: Any, timeout: float | None) -> Any:
         async def send(left: float) -> Any:
-            try:
+            with rpc_failures():
                 return await method(request, timeout=left)
-            except grpc.RpcError as error:
-                raise from_code(error.code(), error.details()) from None
 
         return await call_async(Attempts(self._retries, timeout or self._timeout), send)
 
@@ -175,17 +174,9 @@ class AsyncRestTransport:
         self, method: str, url: str, body: bytes | None, left: float
     ) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
+        with http_failures(url, left):
             async with asyncio.timeout(left):
                 answer = await self._http.request(
                     method, url, content=body, headers=headers, timeout=left
                 )
                 return answer.status_code, answer.content
-        except httpx2.PoolTimeout as error:
-            raise Unavailable(f"{url}: every connection is in use: {error}") from None
-        except (TimeoutError, httpx2.TimeoutException):
-            raise DeadlineExceeded(
-                f"no answer from {url} in {left:.3g} s; allow more with timeout="
-            ) from None
-        except httpx2.HTTPError as error:
-            raise Unavailable(f"{url} cannot be reached: {error}") from None

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.errors import DeadlineExceeded, Unavailable, from_code
+from serving.errors import DeadlineExceeded
 from serving.retrying import Attempts, Retries, call
 from serving.tensors import Outputs, from_response, to_columns, to_request
 from serving.wire import (
@@ -24,9 +24,11 @@ from serving.wire import (
     VersionState,
     Which,
     check_url,
+    http_failures,
     rest_body,
     rest_outputs,
     rest_states,
+    rpc_failures,
     states_of,
 )
 
@@ -114,10 +116,8 @@ class GrpcTransport:
 
     def _send(self, method: Any, request: Any, timeout: float | None) -> Any:
         def send(left: float) -> Any:
-            try:
+            with rpc_failures():
                 return method(request, timeout=left)
-            except grpc.RpcError as error:
-                raise from_code(error.code(), error.details()) from None
 
         return call(Attempts(self._retries, timeout or self._timeout), send)
 
@@ -182,20 +182,12 @@ class RestTransport:
     def _once(self, method: str, url: str, body: bytes | None, left: float) -> tuple[int, bytes]:
         until, parts = time.monotonic() + left, []
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            with self._http.stream(
-                method, url, content=body, headers=headers, timeout=left
-            ) as answer:
-                for part in answer.iter_bytes():
-                    parts.append(part)
-                    if time.monotonic() > until:  # the library's limit is one a read
-                        raise DeadlineExceeded(f"{url} did not end its answer in {left:.3g} s")
-                return answer.status_code, b"".join(parts)
-        except httpx2.PoolTimeout as error:
-            raise Unavailable(f"{url}: every connection is in use: {error}") from None
-        except httpx2.TimeoutException:
-            raise DeadlineExceeded(
-                f"no answer from {url} in {left:.3g} s; allow more with timeout="
-            ) from None
-        except httpx2.HTTPError as error:
-            raise Unavailable(f"{url} cannot be reached: {error}") from None
+        with (
+            http_failures(url, left),
+            self._http.stream(method, url, content=body, headers=headers, timeout=left) as answer,
+        ):
+            for part in answer.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > until:  # the library's limit is one a read
+                    raise DeadlineExceeded(f"{url} did not end its answer in {left:.3g} s")
+            return answer.status_code, b"".join(parts)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx2
 from tensorflow_serving.apis import get_model_status_pb2
 
-from serving.errors import InvalidArgument, NotFound, ServingError, from_http
+from serving.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    ServingError,
+    Unavailable,
+    from_code,
+    from_http,
+)
 from serving.tensors import Outputs, from_columns
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # gRPC's own 4 MiB are the vectors of 2,700 texts
@@ -104,6 +115,39 @@ def load_credentials(
     except OSError as error:
         raise NotFound(f"{error.filename} cannot be read: {error.strerror}") from None
     return grpc.ssl_channel_credentials(*parts)
+
+
+@contextmanager
+def rpc_failures() -> Iterator[None]:
+    """Turn a call's failure, awaited or not, into an error of ours.
+
+    Raises:
+        ServingError: of the kind that the status means.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_code(error.code(), error.details()) from None
+
+
+@contextmanager
+def http_failures(url: str, left: float) -> Iterator[None]:
+    """Turn the failure of a request with `left` seconds, awaited or not, into an error of ours.
+
+    Raises:
+        DeadlineExceeded: no answer in time.
+        Unavailable: there was no connection to be had.
+    """
+    try:
+        yield
+    except httpx2.PoolTimeout as error:
+        raise Unavailable(f"{url}: every connection is in use: {error}") from None
+    except (TimeoutError, httpx2.TimeoutException):
+        raise DeadlineExceeded(
+            f"no answer from {url} in {left:.3g} s; allow more with timeout="
+        ) from None
+    except httpx2.HTTPError as error:
+        raise Unavailable(f"{url} cannot be reached: {error}") from None
 
 
 def rest_body(signature: str, columns: dict[str, Any]) -> bytes:
