@@ -37,7 +37,7 @@ class ExactNearest(tf.Module):
         width = vectors.shape[1]
         self.vectors = tf.constant(filled.reshape(-1, chunk, width))  # [chunks, chunk, width]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def __call__(self, queries: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Find the best `k` for each query.
 
@@ -51,10 +51,8 @@ class ExactNearest(tf.Module):
         chunks, chunk = self.vectors.shape[0], self.vectors.shape[1]
         batch, low = tf.shape(queries)[0], tf.constant(float("-inf"))
         best, places = tf.fill([batch, k], low), tf.zeros([batch, k], tf.int32)
-        for number in tf.range(chunks):  # AutoGraph: a tf.while_loop
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(t, tf.TensorShape([None, k])) for t in (best, places)]
-            )
+
+        def look(number: tf.Tensor, best: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
             scores = tf.matmul(queries, self.vectors[number], transpose_b=True)  # [batch, chunk]
             place = number * chunk + tf.range(chunk)  # [chunk]
             scores = tf.where(place < self.count, scores, low)
@@ -62,7 +60,15 @@ class ExactNearest(tf.Module):
             scores = tf.concat([best, own.values], axis=1)  # [batch, at most 2 * k]
             found = tf.concat([places, number * chunk + own.indices], axis=1)
             top = tf.math.top_k(scores, k)
-            best, places = top.values, tf.gather(found, top.indices, batch_dims=1)  # [batch, k]
+            return number + 1, top.values, tf.gather(found, top.indices, batch_dims=1)  # [batch, k]
+
+        each = tf.TensorShape([None, k])
+        _, best, places = tf.while_loop(
+            lambda number, *_: number < chunks,
+            look,
+            (tf.constant(0), best, places),
+            shape_invariants=(tf.TensorShape([]), each, each),
+        )
         return best, places
 
 

@@ -36,9 +36,10 @@ def catalogue(tables: Tables, config: TextConfig) -> str:
     """
     pieces = rendering.item_pieces(tables, config)
     names = rendering.unique_names(rendering.join_pieces(pieces, tables.items.index))
+    fields = [piece.field for piece in pieces]
     lines = []
-    for place, (item, name) in enumerate(names.items()):
-        parts = [[piece.field, str(piece.texts.iloc[place])] for piece in pieces]
+    for (item, name), *texts in zip(names.items(), *(piece.texts for piece in pieces), strict=True):
+        parts = [[field, str(text)] for field, text in zip(fields, texts, strict=True)]
         row = {"id": item, "text": name, "pieces": [part for part in parts if part[1]]}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

@@ -274,7 +274,7 @@ class ServingGraph(tf.Module):
 
 def _read(model: Indexed) -> Items:
     """Vectors of the whole catalogue, [items + 1], in the graph that training reads them by."""
-    read: Items = tf.function(model.items.every)()
+    read: Items = tf.function(model.items.every, autograph=False)()
     return read
 
 
