@@ -1,4 +1,7 @@
-"""Three small components, the second with checkpoints; run as a process to be killed."""
+"""Three small components, the second with checkpoints; run as a process to be killed.
+
+A line tells of everything written, so that a test can kill it at any of these moments.
+"""
 
 import hashlib
 import sys
@@ -8,10 +11,15 @@ from pathlib import Path
 from pipeline.runner import Component, run
 
 
+def written(what):
+    print(f"wrote {what}", flush=True)
+    time.sleep(0.002)
+
+
 def source(context):
     for number in range(5):
         (context.output / f"{number}.txt").write_text(str(number) * 1000)
-        time.sleep(0.004)
+        written(number)
 
 
 def train(context):
@@ -28,7 +36,7 @@ def train(context):
         part = state.with_suffix(".part")
         part.write_bytes(b"%d\n%s" % (step, value))
         part.rename(state)
-        time.sleep(0.004)
+        written(step)
     (context.output / "model").write_bytes(value)
 
 
@@ -36,7 +44,7 @@ def report(context):
     model = (context.inputs["Train"] / "model").read_bytes()
     for number in range(5):
         (context.output / f"page{number}").write_bytes(model * (number + 1))
-        time.sleep(0.004)
+        written(number)
 
 
 COMPONENTS = (
