@@ -27,6 +27,9 @@ _SHORTEST = 64  # events; histories are padded to this, twice this, and so on
 # Of draws in order of time: the share that begin a log, so that new users are read too, and
 # the share whose targets are told by one another, as they will be once they are history.
 _FROM_NOTHING, _TOLD = 0.3, 0.5
+# Nothing below holds a condition or loop of Python's that is a tensor's: AutoGraph would only
+# rewrite every function that a dataset maps, which takes seconds.
+_AS_WRITTEN = tf.autograph.experimental.do_not_convert
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class BatchConfig:
     past_only: bool
 
 
+@_AS_WRITTEN
 def train_batches(
     folder: Path, config: BatchConfig, *, seed: int, start: int = 0
 ) -> tf.data.Dataset:
@@ -92,6 +96,7 @@ def train_batches(
     return steps.prefetch(tf.data.AUTOTUNE)
 
 
+@_AS_WRITTEN
 def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.Dataset:
     """Give every target of `part` ("valid" or "test") once, beside what it may read.
 
@@ -117,6 +122,7 @@ def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.
     )
 
 
+@_AS_WRITTEN
 def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     """Records of a part as `write_examples` wrote them: of train one a user."""
     records = _shards(folder, part)
@@ -157,6 +163,7 @@ def _dealt(records: tf.Tensor, config: BatchConfig) -> tf.Tensor:
     return tf.repeat(records, _counts(records, config))
 
 
+@_AS_WRITTEN
 def _draws(folder: Path, config: BatchConfig) -> int:
     counts = _shards(folder, "train").batch(_READ).map(lambda some: _counts(some, config))
     return int(counts.reduce(tf.constant(0, tf.int64), lambda sum_, n: sum_ + tf.reduce_sum(n)))

@@ -44,18 +44,14 @@ class CharacterTable(NamedTuple):
 def character_table(lowercase: bool) -> CharacterTable:
     """Build the table, once a process."""
     texts = _normalized([*range(PLANES), *range(TAGS, TAGS + TAGS_SIZE)], lowercase)
-    kinds = _kinds(sorted(set("".join(texts))))
-    interned: dict[str, int] = {"": 0}
-    outputs: list[int] = []
-    spans = np.zeros(len(texts) + 2, np.int32)
-    for position, text in enumerate(texts):
-        if text not in interned:
-            interned[text] = len(outputs) << LENGTH_BITS | len(text)
-            outputs += [kinds[character] for character in text]
-        spans[position] = interned[text]
-    spans[KEPT_SPAN] = len(outputs) << LENGTH_BITS | 1
-    outputs.append(UNASSIGNED)
-    return CharacterTable(spans, np.asarray(outputs, np.int32))
+    characters = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4")  # [outputs]
+    distinct, place = np.unique(characters, return_inverse=True)
+    kinds = _kinds([chr(code) for code in distinct.tolist()])  # [distinct]
+    lengths = np.fromiter(map(len, texts), np.int32, len(texts))
+    starts = np.cumsum(lengths) - lengths
+    kept = len(characters) << LENGTH_BITS | 1
+    spans = np.concatenate([starts << LENGTH_BITS | lengths, [0, kept]])
+    return CharacterTable(spans.astype(np.int32), np.append(kinds[place], np.int32(UNASSIGNED)))
 
 
 def _normalized(codes: list[int], lowercase: bool) -> list[str]:
@@ -70,15 +66,15 @@ def _normalized(codes: list[int], lowercase: bool) -> list[str]:
     return texts
 
 
-def _kinds(characters: list[str]) -> dict[str, int]:
-    """How each normalized character counts: itself, alone, or a separator."""
+def _kinds(characters: list[str]) -> np.ndarray:
+    """How each normalized character counts, itself, alone, or a separator: int32 [characters]."""
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-    kinds = {}
+    counts = []
     for begin in range(0, len(characters), _BLOCK):
-        block = characters[begin : begin + _BLOCK]
-        pieces = split(" ".join(f"a{character}a" for character in block))
-        counts = np.bincount([start // 4 for _, (start, _) in pieces])
-        for character, count in zip(block, counts.tolist(), strict=True):
-            code = ord(character)
-            kinds[character] = {1: code, 2: SEPARATOR, 3: code | ALONE}[count]
-    return kinds
+        pieces = split(
+            " ".join(f"a{character}a" for character in characters[begin : begin + _BLOCK])
+        )
+        counts.append(np.bincount([start // 4 for _, (start, _) in pieces]))
+    pieces_of = np.concatenate(counts)  # [characters]: 1, 2 or 3
+    codes = np.array([ord(character) for character in characters], np.int32)
+    return np.select([pieces_of == 1, pieces_of == 3], [codes, codes | ALONE], SEPARATOR)
