@@ -1,6 +1,7 @@
 # make run    environment, then the main job: data -> SavedModel in served/ssrec
 # make data | status | show   what the data holds; how far the run is; what it found
 # make test   environment with the tests' tools, then every test, with branch coverage
+# make test-fast   those that are done in about a second each
 # make lint   formatter, linter, types, import directions
 # make bench  measure speed beside PyTorch, write docs/performance.md; ONLY=training, one again
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
@@ -13,7 +14,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test lint bench lock sbom clean environment environment-dev
+.PHONY: run data status show test test-fast lint bench lock sbom clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -50,9 +51,12 @@ status show: $(RUN_STAMP)
 
 # In the order of the folders, whole runs of the pipeline come early. By the number of tests in a
 # file they would come last, and one worker would be idle for minutes.
+PYTEST := -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 test: $(DEV_STAMP)
-	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder --cov \
-	  --cov-report=term:skip-covered
+	@$(PY) $(PYTEST) --cov --cov-report=term:skip-covered
+
+test-fast: $(DEV_STAMP)
+	@$(PY) $(PYTEST) -m "not slow"
 
 lint: $(DEV_STAMP)
 	@$(BIN)ruff check .

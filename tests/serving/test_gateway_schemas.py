@@ -33,6 +33,7 @@ def encode(body):
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
+@pytest.mark.slow
 def test_what_schemathesis_makes(client):
     api = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     operations = [found.ok() for found in api.get_all_operations()]

@@ -24,6 +24,7 @@ def same(left, right):
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_stream_goes_on_where_it_was(world):
     whole = take(world, 45)  # 40 users, 4 a batch, two deals each: more than two epochs
     for start in (0, 7, 20, 33, 44):
@@ -90,6 +91,7 @@ def test_past_only_targets_come_after_their_history(past_world):
             assert max(before, default=-1) < min(after)
 
 
+@pytest.mark.slow
 def test_some_draws_begin_a_log_and_some_are_told_by_their_peers(past_world, world):
     config = BatchConfig(32, 20, 8, past_only=True)
     batches = [batch for _, batch in take(past_world, 20, config=config)]
@@ -132,6 +134,7 @@ def test_a_streaming_part_is_batched_one_target_wide(streaming_world):
     assert sorted(rows) == streaming_world.split.test.tolist()
 
 
+@pytest.mark.slow
 def test_histories_are_padded_to_few_lengths(world, monkeypatch):
     monkeypatch.setattr(batching, "_SHORTEST", 2)
     for most, allowed in ((12, {2, 4, 8, 12}), (3, {2, 3}), (2, {2})):

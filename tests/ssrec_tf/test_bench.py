@@ -1,7 +1,6 @@
 """The bench: what it keeps, that a second call fits nothing, and its figures by hand."""
 
 import json
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -106,6 +105,7 @@ def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path, monkeypatch):
     assert any(line.startswith("bias - item_mean  rmse ") for line in lines)
 
 
+@pytest.mark.slow
 def test_this_projects_model_is_trained_for_every_seed(run, tmp_path):
     config, base = run
     report = bench.bench(
@@ -196,7 +196,6 @@ def test_a_model_with_a_space_is_tuned_on_valid_whichever_part_is_measured(run, 
 def test_this_projects_model_is_tuned_by_keys_of_the_configuration(run, tmp_path):
     pytest.importorskip("optuna")
     config, base = run
-    config = replace(config, train=replace(config.train, reading="two_level"))  # judged by rmse
     said = []
 
     def measure(trials):
@@ -207,7 +206,8 @@ def test_this_projects_model_is_tuned_by_keys_of_the_configuration(run, tmp_path
 
     report = measure(2)
     kept = json.loads((tmp_path / "parameters.json").read_text())["models"]["ssrec_tf"]
-    assert report.figure("ssrec_tf", "rmse").value == pytest.approx(kept["value"], abs=1e-6)
+    # Of retrieval, which the run is for, what is best is told by its ranking.
+    assert report.figure("ssrec_tf", "recall@10").value == pytest.approx(kept["value"], abs=1e-6)
     tried = [line for line in said if line.startswith("try")]
     assert len(tried) == 2
     assert tried[0] == f"try ssrec_tf with {{'train.id_dropout': {config.train.id_dropout}}}"

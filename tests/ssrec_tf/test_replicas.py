@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf import replicas
+from ssrec_tf import backbones, replicas
 from ssrec_tf.errors import ConfigError
 from tests.ssrec_tf.train_on_devices import train
 
 PROGRAM = Path(__file__).with_name("train_on_devices.py")
 TASKS = ("masked_token", "two_level")
+ONE_LAYER = {"num_layers": 1, "num_heads": 2, "hidden_dim": 32, "intermediate_dim": 64}
 BESIDE = ("contrast",)  # replicas ask one another for more than means
 
 
@@ -104,7 +105,8 @@ def test_two_workers_learn_what_one_device_does_and_resume_from_the_chief(one, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked_token", "two_level", "joint", "retrieval"])
-def test_a_compiled_step_learns_what_one_that_is_not_does(task, world, tmp_path):
+def test_a_compiled_step_learns_what_one_that_is_not_does(task, world, tmp_path, monkeypatch):
+    monkeypatch.setitem(backbones.SIZES, "tiny", ONE_LAYER)  # compiled in half the time
     loop = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
     found = []
     for xla in (False, True):

@@ -87,6 +87,7 @@ def reference(words, lowercase):
     return tokenizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_ids_equal_the_reference(words, lowercase):
     texts = generated(10_000, seed=1)
@@ -101,6 +102,7 @@ def test_ids_equal_the_reference(words, lowercase):
     assert np.mean([1 in ids for ids in ours]) < 0.98  # not all is unknown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_every_character_equals_the_reference(lowercase):
     """Each code point between two letters; those of planes 4-14 by every 97th."""

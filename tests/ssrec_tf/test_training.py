@@ -89,6 +89,7 @@ def test_killed_and_resumed_is_bit_equal(tmp_path, kill_at, average):
     assert (state.step, state.best_step, state.best) == (again.step, again.best_step, again.best)
 
 
+@pytest.mark.slow
 def test_it_learns_and_writes_its_curve(tmp_path):
     model, state = run(tmp_path, steps=400)
     # Dropping inputs at rate p is a ridge that shrinks weights by 1 - p (Srivastava et al.

@@ -41,6 +41,7 @@ def test_frequent_words_are_whole_and_normalized():
     assert all(f"##{c}" in words for c in "abt")
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_words():
     code = (
         "from ssrec_tf.vocabulary import train_vocabulary;"

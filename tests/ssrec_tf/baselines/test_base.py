@@ -106,6 +106,7 @@ def test_available():
     assert found.click.shape == split.test.shape
 
 
+@pytest.mark.slow
 def test_extended():
     assert list(EXTENDED) == [
         "user_knn", "item_knn", "implicit_item_knn", "content", "ease", "als", "svd", "svdpp", "fm",

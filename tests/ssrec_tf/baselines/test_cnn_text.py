@@ -20,6 +20,7 @@ class TestContract(Contract):
     pass
 
 
+@pytest.mark.slow
 def test_a_taste_for_words_is_known_of_cold_items():
     assert error_of(Bias(), *tastes()) > 0.95
     error = error_of(QUICK(), *tastes())
@@ -27,6 +28,7 @@ def test_a_taste_for_words_is_known_of_cold_items():
     assert error_of(QUICK(), *tastes()) == error
 
 
+@pytest.mark.slow
 def test_the_order_of_words_counts():
     tables, split = tastes(shared=1.0)
     texts = [("never good", "good never")[i % 2] for i in range(len(tables.items))]

@@ -132,6 +132,7 @@ def test_many_samples_are_thinned():
     assert samples.result()[2][0].shape == (3, 200)
 
 
+@pytest.mark.slow
 def test_the_library_is_imported_without_pkg_resources_and_no_stand_in_is_left():
     code = (
         "import sys; sys.modules['pkg_resources'] = None; from ssrec_tf.baselines.fm import _myfm; "

@@ -13,6 +13,7 @@ class TestContract(Contract):
     pass
 
 
+@pytest.mark.slow
 def test_it_finds_planted_factors_and_equal_seeds_give_equal_scores():
     kind = partial(
         NeuralCollaborativeFiltering,

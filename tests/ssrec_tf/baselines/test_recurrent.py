@@ -72,6 +72,7 @@ def test_equal_seeds_give_equal_scores_and_without_rows_one_is_at_the_start():
     assert one.rank(users)[1] == pytest.approx(log_softmax(start) + np.log(20), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_average_over_places_unless_all_is_past():
     tables, split = ring(past_only=False)
     model = GRU(width=4, window=6, epochs=2)

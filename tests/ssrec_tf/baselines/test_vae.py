@@ -16,6 +16,7 @@ class TestContract(Contract):
     pass
 
 
+@pytest.mark.slow
 def test_it_finds_what_a_planted_group_has_and_equal_seeds_give_equal_scores():
     tables, split = groups()
     one, two = (

@@ -71,6 +71,7 @@ def test_loss_is_the_mean_cross_entropy_of_the_hidden(objective):
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_planted_texts_are_learnt(objective):
     found = learn(objective, 100, pairs)
     # `film`, `number` and `.` are half of the hidden; the rest must come from the event.

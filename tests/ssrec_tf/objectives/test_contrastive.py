@@ -59,6 +59,7 @@ def test_a_single_event_has_nothing_before_it(encoder, world):
     assert weights.numpy().tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 def test_the_next_text_is_learnt(encoder, world):
     assert learn(NextText(encoder, world.text, config()), 60)["accuracy"] > 0.8
 
@@ -72,6 +73,7 @@ def test_two_views_are_drawn_by_the_seed_and_leave_the_user_s_words_out(encoder,
     assert (first.numpy()[:, :, 1] == world.text.vocabulary.sep_id).all()
 
 
+@pytest.mark.slow
 def test_views_of_one_behaviour_come_together(encoder, world):
     objective = TwoViews(encoder, world.text, config(tasks=TaskConfig(crop=0.8, mask=0.2)))
     before = objective.losses_of(clubs(10_000), seed=SEED, training=False)

@@ -53,6 +53,7 @@ def test_loss_is_the_mean_cross_entropy_of_the_hidden(encoder, world):
     assert expected == pytest.approx(np.log(ITEMS), rel=0.1)  # nothing is known yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("item_loss", "steps"), [("softmax", 60), ("sampled_softmax", 80), ("gbce", 150)]
 )

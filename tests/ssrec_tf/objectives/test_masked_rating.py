@@ -54,6 +54,7 @@ def test_loss_and_error_by_hand(objective):
     assert float(found["rmse"]) == pytest.approx(np.sqrt((error * weights).sum() / total), 1e-4)
 
 
+@pytest.mark.slow
 def test_the_planted_ratings_are_learnt(objective):
     assert learn(objective, 60, pairs)["accuracy"] > 0.8
 

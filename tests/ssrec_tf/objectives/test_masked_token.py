@@ -71,6 +71,7 @@ def test_the_output_weights_are_the_token_embedding(objective, batch):
     assert len(square) == 1
 
 
+@pytest.mark.slow
 def test_the_planted_language_is_learnt(world, tmp_path):
     encoder = create_encoder(EncoderConfig(dropout=0.0), world.text, seed=1)
     state = pretrain(encoder, world.text, world.examples, CONFIG, past_only=False, workdir=tmp_path)

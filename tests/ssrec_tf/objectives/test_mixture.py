@@ -31,6 +31,7 @@ def test_all_objectives_share_one_encoder(encoder, world):
         assert {id(variable) for variable in part.variables} <= set(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "name"), [("gpt2", "next_token"), ("xlnet", "permutation")]
 )
@@ -87,6 +88,7 @@ def test_weights_move_linearly_and_validation_takes_the_last(encoder, world):
         assert float(losses["loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_pretraining_names_every_part_in_its_curve(world, tmp_path):
     settings = config(
         objectives={"masked_token": 1.0, "masked_rating": 1.0},

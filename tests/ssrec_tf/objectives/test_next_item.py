@@ -61,5 +61,6 @@ def test_loss_is_the_mean_cross_entropy_of_what_follows(encoder, world):
     assert float(found["loss"]) == pytest.approx(np.mean(total), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_planted_walk_is_learnt(encoder, world):
     assert learn(make(encoder, world), 50)["accuracy"] > 0.9

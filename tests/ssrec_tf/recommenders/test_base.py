@@ -108,6 +108,7 @@ def fitted(world, folder, reading, **changes):
     return rmse / truth["rating"].std(), scores.click, truth["click"].to_numpy()
 
 
+@pytest.mark.slow
 def test_the_planted_taste_is_learnt(world, tmp_path):
     share, click, liked = fitted(world, tmp_path, "two_level")
     # Knowing the taste leaves 0.5 of a star; not knowing it leaves the whole spread.
@@ -115,6 +116,7 @@ def test_the_planted_taste_is_learnt(world, tmp_path):
     assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
 
 
+@pytest.mark.slow
 def test_the_joint_reading_learns_what_the_candidate_says(tmp_path):
     # Taste takes a Transformer without pretraining thousands of steps; a genre that all
     # love takes a few.
@@ -143,6 +145,7 @@ def test_training_the_encoder_changes_it_and_stores_anew(world, tmp_path):
     assert lines[1] == "i00\tfilm number 0. comedy"
 
 
+@pytest.mark.slow
 def test_next_item_on_an_implicit_log_beats_chance(implicit_world, tmp_path):
     loop = replace(CONFIG.loop, steps=150, evaluate_every=50)
     model = build(implicit_world, next_item_weight=1.0, loop=loop)
@@ -182,6 +185,7 @@ def test_what_was_seen_takes_no_share_of_the_next_item_unless_it_comes_again(wor
         assert shares[row] == pytest.approx(np.array(wanted), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_come_in_the_order_of_the_rows(world):
     model = build(world)
     sizes = learning.batch_config(model.config, past_only=False)
@@ -284,6 +288,7 @@ REGULAR = RegularisationConfig(token_dropout=0.4)
 SEED = tf.constant([1, 2], tf.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", ["two_level", "joint"])
 def test_texts_change_in_training_alone(world, reading):
     batch = batch_of(world)

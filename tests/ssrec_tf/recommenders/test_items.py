@@ -110,6 +110,7 @@ def test_a_large_catalogue_is_looked_up_as_a_small_one(world):
     assert np.abs(small.query_of(batch) - large.query_of(batch)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_words_alone_learn_the_planted_taste(world, tmp_path):
     share, _, _ = fitted(world, tmp_path, "two_level", item_text="words", id_dropout=1.0)
     assert share < 0.65
