@@ -1,6 +1,7 @@
 """Both transports, awaited and not: what they share beyond the calls of the client."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,10 +215,11 @@ class Slow(BaseHTTPRequestHandler):
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
-        for place in range(len(self.body)):
-            time.sleep(self.pause)
-            self.wfile.write(self.body[place : place + 1])
-            self.wfile.flush()
+        with contextlib.suppress(ConnectionError):  # the client has gone at its deadline
+            for place in range(len(self.body)):
+                time.sleep(self.pause)
+                self.wfile.write(self.body[place : place + 1])
+                self.wfile.flush()
 
     def log_message(self, format, *args):
         pass
