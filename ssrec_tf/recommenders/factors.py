@@ -30,7 +30,7 @@ import tensorflow as tf
 from ssrec_tf.config import FactorConfig
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
-from ssrec_tf.recommenders.reading import Events
+from ssrec_tf.recommenders.reading import Events, joined, rated_events
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.text_table import TextTable
 
@@ -46,9 +46,10 @@ class Factors(keras.layers.Layer):
     """Item factors and the regression on them.
 
     With k for `config.width` and t for `config.text_width`, an item's row holds k learnt
-    loadings, its level, k + 1 shifts that its choice gives to a user's prior, and t loadings
-    of its text: float32 [members, 2 k + 2 + t]. A user's weights are a bias, k factors, t
-    factors of texts and w of the bias' drift: float32 [members, 1 + k + t + w].
+    loadings, its level, k + 1 shifts that its choice gives to a user's prior, its stray (see
+    `strays`), and t loadings of its text: float32 [members, 2 k + 3 + t]. A user's weights are
+    a bias, k factors, t factors of texts and w of the bias' drift: float32
+    [members, 1 + k + t + w].
 
     Args:
         text: the catalogue's tokens and users' tokens.
@@ -63,7 +64,7 @@ class Factors(keras.layers.Layer):
         """Make all weights; a name with `factor_` is held by its prior, not by weight decay."""
         super().__init__(name="factors")
         self.config = config
-        self.rows = 2 * config.width + 2
+        self.rows = 2 * config.width + 3
         words, members = len(text.vocabulary.words), config.starts
         self._common = tf.constant(common, tf.float32)  # [words]
         count, behaviour = len(text.item_tokens), config.behaviour_width
@@ -82,8 +83,9 @@ class Factors(keras.layers.Layer):
             value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
             setattr(self, name, value)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
-        self.precisions = tf.constant(  # [2 k + 2]
-            [1.0] * config.width + [_LEVEL_PRECISION] + [1.0] * (config.width + 1)
+        shifts = [1.0] * (config.width + 1)
+        self.precisions = tf.constant(  # [2 k + 3]
+            [1.0] * config.width + [_LEVEL_PRECISION] + shifts + [_LEVEL_PRECISION]
         )
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
         self._precision = tf.constant([_BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
@@ -94,7 +96,7 @@ class Factors(keras.layers.Layer):
         return self.add_weight(shape=shape, initializer=value, name=f"factor_{name}")
 
     def _table(self, name: str, rows: int) -> keras.Variable:
-        """Loadings start as draws, the rest at 0: float32 [rows, members, 2 k + 2]."""
+        """Loadings start as draws, the rest at 0: float32 [rows, members, 2 k + 3]."""
         draw, width = normal(), self.config.width
 
         def initial(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
@@ -132,13 +134,13 @@ class Factors(keras.layers.Layer):
             speaks: float32 [...], 0 switches off what is known of the item beside its text.
 
         Returns:
-            float32 [..., members, 2 k + 2 + t].
+            float32 [..., members, 2 k + 3 + t].
         """
-        known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 2]
+        known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 3]
         met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
         known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
         there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
-        said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 2]
+        said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]
         learnt = known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
         along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
         # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
@@ -177,9 +179,7 @@ class Factors(keras.layers.Layer):
         Returns:
             Ratings above the mean, in deviations: float32 [batch, history + targets, members].
         """
-        every = Events(
-            *(tf.concat([one, other], axis=1) for one, other in zip(history, targets, strict=True))
-        )
+        every = joined(history, targets)
         design, above = self._known(every)
         total, count = self._chosen(every)  # [batch, members, k + 1], [batch]
         own = every.mask[..., None, None] * self._split(every.rows)[2]
@@ -202,7 +202,7 @@ class Factors(keras.layers.Layer):
 
         Args:
             weights: float32 [batch, members, 1 + k + t + w], of `posterior`.
-            rows: float32 [batch, targets, members, 2 k + 2 + t], of `read`.
+            rows: float32 [batch, targets, members, 2 k + 3 + t], of `read`.
             waves: float32 [batch, targets or 1, w], of the moments of the targets.
 
         Returns:
@@ -214,12 +214,20 @@ class Factors(keras.layers.Layer):
         taste = tf.einsum("btmk,bmk->btm", _with_bias(loadings), weights[..., :cut])
         return level + drift + taste
 
+    def loadings(self, rows: tf.Tensor) -> tf.Tensor:
+        """What regressions are on, a 1 before them: [..., members, 1 + k + t] of `read`'s rows."""
+        return _with_bias(self._split(rows)[0])
+
+    def own_strays(self, rows: tf.Tensor) -> tf.Tensor:
+        """How items' clicks stray from their ratings: [..., members] of `read`'s rows."""
+        return rows[..., self.rows - 1]
+
     def _known(self, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the design, zeros where there is no rating, and ratings above the level.
 
         float32 [batch, members, n, 1 + k + t + w], [batch, members, n].
         """
-        rated = events.mask * tf.cast(~tf.math.is_nan(events.stars), tf.float32)  # [batch, n]
+        rated = rated_events(events)  # [batch, n]
         design = self._design(events.rows, events.waves) * rated[:, None, :, None]
         level = tf.transpose(self._split(events.rows)[1], [0, 2, 1])  # [batch, members, n]
         rated = rated[:, None, :]
@@ -269,7 +277,7 @@ class Factors(keras.layers.Layer):
         """Loadings [..., k + t], level [...], shifts [..., k + 1]."""
         width, end = self.config.width, self.rows
         loadings = tf.concat([rows[..., :width], rows[..., end:]], axis=-1)
-        return loadings, rows[..., width], rows[..., width + 1 : end]
+        return loadings, rows[..., width], rows[..., width + 1 : end - 1]
 
 
 def _with_bias(loadings: tf.Tensor) -> tf.Tensor:

@@ -44,16 +44,29 @@ class Events(NamedTuple):
     """What users did, or are asked about, as the factorization sees it.
 
     Attributes:
-        rows: float32 [batch, n, members, 2 k + 2 + t], of `Factors.read`.
+        rows: float32 [batch, n, members, 2 k + 3 + t], of `Factors.read`.
         waves: float32 [batch, n, w], of `Factors.waves`.
         stars: float32 [batch, n], standardized ratings, NaN where there is none.
+        strays: float32 [batch, n], what their clicks say beyond them.
         mask: float32 [batch, n], 0 is nothing at all.
     """
 
     rows: tf.Tensor
     waves: tf.Tensor
     stars: tf.Tensor
+    strays: tf.Tensor
     mask: tf.Tensor
+
+
+def joined(history: Events, targets: Events) -> Events:
+    """Put targets behind the history: [batch, history + targets]."""
+    pairs = zip(history, targets, strict=True)
+    return Events(*(tf.concat([one, other], axis=1) for one, other in pairs))
+
+
+def rated_events(events: Events) -> tf.Tensor:
+    """1 for the events that have a rating: float32 [batch, n]."""
+    return events.mask * tf.cast(~tf.math.is_nan(events.stars), tf.float32)
 
 
 class NeuralReading(NamedTuple):

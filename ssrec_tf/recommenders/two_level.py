@@ -34,6 +34,7 @@ from ssrec_tf.recommenders.reading import (
     fading_mean,
     pool_events,
 )
+from ssrec_tf.recommenders.strays import strays_left_out, strays_of
 
 
 class TwoLevel(Indexed):
@@ -73,6 +74,7 @@ class TwoLevel(Indexed):
         )
         for name, start in (
             ("click_slope", 1.5),
+            ("stray_slope", 0.3),
             ("next_scale", 3.0),
             ("order_scale", 2.0),  # of an exponential
             ("companion_scale", 1.0),  # the same
@@ -99,7 +101,8 @@ class TwoLevel(Indexed):
         events = None
         if self.items.factors is not None:
             waves = self.items.factors.waves(behaviour.times, moment[:, None])
-            events = Events(history.factors, waves, stars, behaviour.mask)
+            strays = self.strays(behaviour.ratings)
+            events = Events(history.factors, waves, stars, strays, behaviour.mask)
         return Reading(
             query=self._next_query(history, behaviour.mask),
             moment=moment,
@@ -178,12 +181,14 @@ class TwoLevel(Indexed):
         `now` int64 [batch, targets or 1]: when the candidates are met, in seconds since
         1970, 0 where that is unknown.
         """
-        levels = None
-        if self.items.factors is not None and reading.events is not None:
-            weights = self.items.factors.posterior(reading.events, reading.user)
-            waves = self.items.factors.waves(now, reading.moment[:, None])
-            levels = self.items.factors.score(weights, candidates.factors, waves)
-        return self._pair_scores(reading, candidates, levels, training)
+        levels = strays = tf.zeros([1, 1, 1])
+        factors = self.items.factors
+        if factors is not None and reading.events is not None:
+            weights = factors.posterior(reading.events, reading.user)
+            waves = factors.waves(now, reading.moment[:, None])
+            levels = factors.score(weights, candidates.factors, waves)
+            strays = strays_of(factors, reading.events, candidates.factors)
+        return self._pair_scores(reading, candidates, (levels, strays), training)
 
     def score_batch(
         self, reading: Reading, candidates: Items, batch: Batch, training: bool
@@ -196,33 +201,49 @@ class TwoLevel(Indexed):
             rows=candidates.factors,
             waves=factors.waves(batch["target_times"], reading.moment[:, None]),
             stars=self.stars(batch["target_ratings"]),
+            strays=self.strays(batch["target_ratings"]),
             mask=batch["target_peers"],
         )
         levels = factors.left_out(reading.events, targets, reading.user)
+        strays = strays_left_out(factors, reading.events, targets)
         cut = tf.shape(reading.events.mask)[1]
-        scores = self._pair_scores(reading, candidates, levels[:, cut:], training)
-        return scores, self._rated(levels[:, :cut])
+        told = levels[:, cut:], strays[:, cut:]
+        scores = self._pair_scores(reading, candidates, told, training)
+        return scores, self._rated(levels[:, :cut], strays[:, :cut])
 
     def _pair_scores(
-        self, reading: Reading, candidates: Items, levels: tf.Tensor | None, training: bool
+        self,
+        reading: Reading,
+        candidates: Items,
+        told: tuple[tf.Tensor, tf.Tensor],
+        training: bool,
     ) -> PairScores:
-        """Scores by what a factorization's members say, [batch, targets, members], if any."""
-        alone = self._rated(tf.zeros([1, 1, 1]) if levels is None else levels)
+        """Scores by the levels and strays of a factorization's members, [batch, n, members]."""
+        alone = self._rated(*told)
         if self.head is None or reading.neural is None:
             return alone
         level = self.stars(alone.rating)  # [batch, targets]
         level, click = self.head.score(reading.neural, candidates, level, training)
-        told = self._rated(level[..., None])
-        return PairScores(told.rating, told.click_logit + click, alone.spread + 0.0 * level)
+        both = self._rated(level[..., None], told[1])
+        return PairScores(both.rating, both.click_logit + click, alone.spread + 0.0 * level)
 
-    def _rated(self, levels: tf.Tensor) -> PairScores:
-        """Scores by members' ratings above the mean, in deviations: [batch, n, members]."""
+    def _rated(self, levels: tf.Tensor, strays: tf.Tensor) -> PairScores:
+        """Scores by members' ratings above the mean and strays: [batch, n, members] each."""
         level = tf.reduce_mean(levels, axis=-1)  # [batch, n]
+        click = tf.nn.softplus(self.click_slope) * level
+        click += tf.nn.softplus(self.stray_slope) * tf.reduce_mean(strays, axis=-1)
         return PairScores(
             rating=self.statistics.mean + self.statistics.deviation * level,
-            click_logit=tf.nn.softplus(self.click_slope) * level + self.logit_of_share(),
+            click_logit=click + self.logit_of_share(),
             spread=tf.math.reduce_variance(levels, axis=-1),
         )
+
+    def strays(self, ratings: tf.Tensor) -> tf.Tensor:
+        """What ratings say of clicks beyond a straight line, 0 for NaN: float32, same shape."""
+        rated = tf.cast(~tf.math.is_nan(ratings), tf.float32)
+        # Before them stand two rows of what is no step.
+        table = tf.constant([0.0, 0.0, *self.statistics.click_beyond_rating])  # [steps + 2]
+        return tf.gather(table, self.rating_steps(ratings, rated))
 
     def task_losses(
         self, outputs: Outputs, batch: Batch, *, training: bool
