@@ -61,7 +61,7 @@ def check(folder: Path) -> dict[str, Any]:
     kind = Path(binary).name if binary else "stand-in"
     endpoint = Endpoint(free_port(), free_port(), "check", kind)
     worst: dict[str, float] = {}
-    server = _real(binary, folder, endpoint) if binary else stand_in(folder, endpoint)
+    server = real_up(binary, folder, endpoint) if binary else stand_in(folder, endpoint)
     with server:
         grpc = GrpcTransport(f"{HOST}:{endpoint.grpc_port}", "check", timeout=60)
         rest = RestTransport(f"http://{HOST}:{endpoint.rest_port}", "check", timeout=60)
@@ -80,7 +80,7 @@ def check(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _real(binary: str, folder: Path, endpoint: Endpoint) -> Iterator[None]:
+def real_up(binary: str, folder: Path, endpoint: Endpoint) -> Iterator[None]:
     """Hold TensorFlow Serving up for a block, from the moment it answers."""
     process = start_real(binary, folder, endpoint)
     try:

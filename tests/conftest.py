@@ -9,7 +9,15 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
+def pytest_report_header():
+    """What a stand-in answers is never told as what TensorFlow Serving does."""
+    return f"model server: {os.environ.get('TF_MODEL_SERVER') or 'the stand-in'}"
+
+
 def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "conformance: asked of the stand-in, or of the server that TF_MODEL_SERVER names"
+    )
     config.addinivalue_line(
         "markers", "slow: takes seconds; runs by default, skip with -m 'not slow'"
     )

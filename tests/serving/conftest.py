@@ -1,12 +1,14 @@
 """A SavedModel small enough to compute by hand, with what restoring one can lose."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
+from serving.check import real_up
 from serving.up import Endpoint, free_port, stand_in
 
 ITEMS = ("first", "second", "电影")
@@ -128,10 +130,18 @@ def toy(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def endpoint(toy):
-    """A stand-in that serves version 3 while the tests run."""
-    where = Endpoint(free_port(), free_port(), "toy", "stand-in")
-    with stand_in(toy, where):
+    """Serves version 3 while the tests run: TensorFlow Serving where TF_MODEL_SERVER names it."""
+    binary = os.environ.get("TF_MODEL_SERVER")
+    where = Endpoint(free_port(), free_port(), "toy", binary or "stand-in")
+    with real_up(binary, toy, where) if binary else stand_in(toy, where):
         yield where
+
+
+@pytest.fixture
+def inside():
+    """What a test needs that looks into the server: nothing can be planted in a real one."""
+    if os.environ.get("TF_MODEL_SERVER"):
+        pytest.skip("asks the stand-in itself")
 
 
 @pytest.fixture(scope="session")

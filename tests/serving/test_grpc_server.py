@@ -16,6 +16,8 @@ from tensorflow_serving.apis import (
 from serving import grpc_server
 from serving.servable import Servable
 
+pytestmark = pytest.mark.conformance
+
 
 @pytest.fixture(scope="module")
 def channel(endpoint):
@@ -204,6 +206,7 @@ def test_a_tensor_that_cannot_be_read(stub, proto):
     assert "\n" not in caught.value.details()
 
 
+@pytest.mark.usefixtures("inside")
 def test_a_fault_of_ours_says_nothing_of_the_inside(stub, monkeypatch):
     def fail(*_):
         raise KeyError("secret/path.py")
@@ -215,5 +218,6 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(stub, monkeypatch):
     assert caught.value.details() == "KeyError in the stand-in; report it"
 
 
+@pytest.mark.usefixtures("inside")
 def test_a_taken_port(endpoint):
     assert grpc_server.start(None, f"127.0.0.1:{endpoint.grpc_port}") is None

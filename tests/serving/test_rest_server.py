@@ -11,6 +11,8 @@ import pytest
 from serving import rest_server
 from serving.errors import ServingError
 
+pytestmark = pytest.mark.conformance
+
 MODEL = "/v1/models/toy"
 
 
@@ -400,6 +402,7 @@ def test_many_at_once(predict, in_threads):
 
 
 @pytest.mark.parametrize("error", [KeyError("secret/path.py"), MemoryError("secret")])
+@pytest.mark.usefixtures("inside")
 def test_a_fault_of_ours_says_nothing_of_the_inside(predict, monkeypatch, error):
     def fail(*_):
         raise error
@@ -410,6 +413,7 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(predict, monkeypatch, error)
     assert "secret" not in body["error"]
 
 
+@pytest.mark.usefixtures("inside")
 def test_a_failing_graph_is_500(predict, monkeypatch):
     def fail(*_):
         raise ServingError("the graph failed")
@@ -418,6 +422,7 @@ def test_a_failing_graph_is_500(predict, monkeypatch):
     assert predict({"inputs": PAIR}) == (500, {"error": "the graph failed"})
 
 
+@pytest.mark.usefixtures("inside")
 def test_a_taken_port(endpoint):
     assert rest_server.start(None, "127.0.0.1", endpoint.rest_port) is None
 
