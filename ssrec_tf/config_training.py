@@ -16,6 +16,8 @@ class OptimizerConfig:
 
     `average`: momentum of a running mean of the weights, say 0.99, which is what is
     validated and kept; 0 keeps the weights themselves.
+    `accumulate`: batches whose gradients' mean is one update: one batch, so many times as
+    large, that need not fit into memory. Steps count batches.
     """
 
     learning_rate: float = 1e-3
@@ -24,6 +26,7 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     average: float = 0.0
     decay: bool = True
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)

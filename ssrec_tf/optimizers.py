@@ -18,6 +18,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     """AdamW, linear warm-up then linear decay to nothing (or none), clipped by global norm.
 
     Biases, layer normalisations, scalars and what has a prior of its own are not decayed.
+    The rate follows `steps`, which count batches, whether or not each is an update.
 
     References:
         Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -33,7 +34,9 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm,
         use_ema=config.average > 0,
-        ema_momentum=config.average,
+        # The mean runs once a batch: so many batches of equal weights count as one update.
+        ema_momentum=config.average ** (1.0 / config.accumulate),
+        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "scale", "factor_"])
     return optimizer

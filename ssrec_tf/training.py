@@ -98,7 +98,7 @@ def train(
         The final state with the learning curve.
 
     Raises:
-        ConfigError: a batch cannot be parted among the replicas.
+        ConfigError: a batch cannot be parted among the replicas, or replicas accumulate.
         NonFiniteError: the loss or a gradient is NaN or infinite; the step is not applied
             and the last checkpoint stays as it is.
     """
@@ -137,7 +137,7 @@ class _Loop:
         self.adversarial = adversarial
         self.strategy = tf.distribute.get_strategy()
         self.is_chief = replicas.is_chief(self.strategy)
-        _check_parts(config, self.strategy)
+        _check_parts(config, optimizer, self.strategy)
         self.optimizer = make_optimizer(optimizer, config.steps)
         self.optimizer.build(model.trainable_variables)
         # A TPU's strategy compiles what it runs by itself.
@@ -286,9 +286,16 @@ class _Loop:
             state.stale += 1
 
 
-def _check_parts(config: LoopConfig, strategy: tf.distribute.Strategy) -> None:
+def _check_parts(
+    config: LoopConfig, optimizer: OptimizerConfig, strategy: tf.distribute.Strategy
+) -> None:
     """Refuse what the strategy cannot do."""
     parts = strategy.num_replicas_in_sync
+    if optimizer.accumulate > 1 and parts > 1:
+        raise ConfigError(
+            f"optimizer.accumulate is {optimizer.accumulate}, but {parts} replicas share every "
+            "update: set it to 1, and loop.batch_size to what they hold together"
+        )
     if config.batch_size % parts:
         raise ConfigError(
             f"loop.batch_size is {config.batch_size}, which {parts} replicas cannot part: "

@@ -26,6 +26,30 @@ def test_adamw_by_hand():
     assert bias.numpy() == pytest.approx([1.0])
 
 
+@pytest.mark.parametrize("average", [0.0, 0.8])
+def test_two_batches_are_one_of_twice_the_size(average):
+    ends = []
+    for accumulate in (1, 2):
+        config = OptimizerConfig(
+            learning_rate=0.1, warmup_steps=0, decay=False, average=average, accumulate=accumulate
+        )
+        optimizer = make_optimizer(config, steps=100)
+        kernel = keras.Variable([3.0, 4.0], name="kernel")
+        optimizer.build([kernel])
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            halves = rng.normal(size=(2, 2)).astype(np.float32)
+            batches = halves if accumulate == 2 else halves.mean(axis=0, keepdims=True)
+            for gradient in batches:
+                optimizer.apply([tf.constant(gradient)], [kernel])
+        if accumulate == 2 and average:  # the mean has met the last weights once, not twice
+            optimizer._update_model_variables_moving_average([kernel])
+        if average:
+            optimizer.finalize_variable_values([kernel])
+        ends.append(kernel.numpy())
+    assert ends[1] == pytest.approx(ends[0], abs=1e-5)
+
+
 @pytest.mark.parametrize(("decay", "expected"), [(True, 0.05), (False, 0.1)])
 def test_the_rate_decays_unless_it_is_told_not_to(decay, expected):
     config = OptimizerConfig(learning_rate=0.1, warmup_steps=2, decay=decay)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf import backbones, replicas
+from ssrec_tf import backbones, replicas, training
+from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.errors import ConfigError
 from tests.ssrec_tf.train_on_devices import train
 
@@ -140,6 +142,20 @@ def test_on_one_device_nothing_is_parted():
     values, weights = tf.constant([1.0, 5.0, 9.0]), tf.constant([1.0, 1.0, 0.0])
     assert float(replicas.mean_where(values, weights)) == 3.0
     assert float(replicas.mean_where(values, 0.0 * weights)) == 0.0
+
+
+def test_replicas_that_accumulate_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(tf.distribute.Strategy, "num_replicas_in_sync", 2)
+    with pytest.raises(ConfigError, match=r"optimizer\.accumulate is 2, but 2 replicas"):
+        training.train(
+            keras.Sequential(),
+            lambda start: tf.data.Dataset.range(start),
+            config=LoopConfig(),
+            optimizer=OptimizerConfig(accumulate=2),
+            validation=training.Validation(dict),
+            workdir=tmp_path,
+            name="none",
+        )
 
 
 def test_a_strategy_that_cannot_be_had_is_one_line():

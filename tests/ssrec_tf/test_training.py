@@ -49,6 +49,7 @@ def run(
     measure=None,
     model=None,
     average=0.0,
+    accumulate=1,
 ):
     keras.utils.set_random_seed(1)
     model = model or Line()
@@ -69,7 +70,9 @@ def run(
         config=LoopConfig(
             steps=steps, evaluate_every=5, checkpoint_every=4, patience=patience, seed=3
         ),
-        optimizer=OptimizerConfig(learning_rate=0.05, warmup_steps=3, average=average),
+        optimizer=OptimizerConfig(
+            learning_rate=0.05, warmup_steps=3, average=average, accumulate=accumulate
+        ),
         validation=Validation(measure or default),
         workdir=workdir,
         name="line",
@@ -77,13 +80,13 @@ def run(
     return model, state
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("rule", [{}, {"average": 0.9}, {"accumulate": 3}])
 @pytest.mark.parametrize("kill_at", [1, 4, 13, 29])
-def test_killed_and_resumed_is_bit_equal(tmp_path, kill_at, average):
-    unbroken, state = run(tmp_path / "a", average=average)
+def test_killed_and_resumed_is_bit_equal(tmp_path, kill_at, rule):
+    unbroken, state = run(tmp_path / "a", **rule)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "b", kill_at=kill_at, average=average)
-    resumed, again = run(tmp_path / "b", average=average)
+        run(tmp_path / "b", kill_at=kill_at, **rule)
+    resumed, again = run(tmp_path / "b", **rule)
     for left, right in zip(unbroken.variables, resumed.variables, strict=True):
         assert np.array_equal(left.numpy(), right.numpy())
     assert (state.step, state.best_step, state.best) == (again.step, again.best_step, again.best)
