@@ -1,5 +1,8 @@
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,9 +128,9 @@ def test_a_real_server_that_never_answers_is_no(toy, tmp_path, capsys, monkeypat
     assert "served no version within 0.3 s" in body["error"]
 
 
-@pytest.mark.slow
-def test_the_real_server_is_asked_where_there_is_one(toy, tmp_path, capsys, monkeypatch):
-    # The binary's flags, answered by our own server in another process.
+@pytest.fixture
+def other_process(tmp_path):
+    """The binary's flags, answered by our own server in another process."""
     text = (
         "import os, sys\n"
         "flags = dict(a[2:].split('=') for a in sys.argv[1:])\n"
@@ -137,10 +140,30 @@ def test_the_real_server_is_asked_where_there_is_one(toy, tmp_path, capsys, monk
         "sys.exit(main(['up', flags['model_base_path'], '--port', flags['port'], '--rest-port',"
         " flags['rest_api_port'], '--name', flags['model_name']]))\n"
     )
-    monkeypatch.setenv("TF_MODEL_SERVER", program(tmp_path / "tensorflow_model_server", text))
+    return program(tmp_path / "tensorflow_model_server", text)
+
+
+@pytest.mark.slow
+def test_the_real_server_is_asked_where_there_is_one(toy, capsys, monkeypatch, other_process):
+    monkeypatch.setenv("TF_MODEL_SERVER", other_process)
     code, body, _ = run(toy, capsys)
     assert code == 0
     assert body["server"] == "tensorflow_model_server"
+
+
+@pytest.mark.slow
+def test_the_suite_asks_the_server_that_is_named(other_process):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/serving", "-m", "conformance"],
+        cwd=Path(checking.__file__).parents[1],
+        env={**os.environ, "TF_MODEL_SERVER": other_process},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"model server: {other_process}" in done.stdout
+    assert " skipped, " in done.stdout  # what only the stand-in can be asked
 
 
 @pytest.mark.parametrize("text", ['{"signatures": ["score"]}', "[]", '{"signatures": {}}'])
