@@ -104,7 +104,7 @@ class Student:
         if isinstance(model, Indexed) and told.next_items is not None:
             log_shares = model.next_item_log_shares(outputs)  # [batch, items + 1]
             entropy = -tf.reduce_sum(told.next_items * log_shares, axis=1)  # [batch]
-            losses["next_item_loss"] = replicas.mean_where(entropy, tf.ones_like(entropy))
+            losses["next_item_loss"] = replicas.weighted_mean(entropy, tf.ones_like(entropy))
         return {name: tf.convert_to_tensor(loss) for name, loss in losses.items()}
 
 

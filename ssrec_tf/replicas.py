@@ -2,7 +2,7 @@
 
 A batch is parted by rows among the replicas of a `tf.distribute` strategy. For N of them to
 learn what one device would, three things must not hang on the parting: a mean over a batch
-(`mean_where`), what is drawn for a row (`uniform_rows`) and the negatives of a batch
+(`weighted_mean`), what is drawn for a row (`uniform_rows`) and the negatives of a batch
 (`gather_rows`). On one device each is the plain operation.
 
 Each replica's loss is N times its share of the whole loss, so the mean over replicas, of
@@ -93,7 +93,7 @@ def gather_rows(value: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(gathered, [None, *value.shape[1:]])
 
 
-def mean_where(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Mean of the whole batch's values by weight, 0 where nothing has any: [...] twice to [].
 
     Each replica gets what its own rows add, times the replicas; see the module's docstring.

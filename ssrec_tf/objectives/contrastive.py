@@ -11,7 +11,6 @@ from ssrec_tf.batching import Batch
 from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder, exact_gelu
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import weighted_mean
 from ssrec_tf.objectives.views import Augmenter
 from ssrec_tf.text_table import TextTable
 
@@ -185,4 +184,7 @@ def _diagonal_losses(logits: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tens
     truth = tf.range(tf.shape(weights)[0])
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
     right = tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == truth, tf.float32)
-    return {"loss": weighted_mean(entropy, weights), "accuracy": weighted_mean(right, weights)}
+    return {
+        "loss": replicas.weighted_mean(entropy, weights),
+        "accuracy": replicas.weighted_mean(right, weights),
+    }

@@ -12,7 +12,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import MaskedBatch
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import token_entropy, token_head, weighted_mean
+from ssrec_tf.objectives.heads import token_entropy, token_head
 from ssrec_tf.text_table import TextTable
 
 
@@ -57,11 +57,11 @@ class Filling(keras.Model):
         masked = self.masked(batch, seed)
         logits = self(masked, training=training)
         entropy = token_entropy(masked.mask_ids, logits, self._smoothing if training else 0.0)
-        loss = weighted_mean(entropy, masked.mask_weights)
+        loss = replicas.weighted_mean(entropy, masked.mask_weights)
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)  # [batch, masks]
         right = tf.cast(best == masked.mask_ids, tf.float32)
         return {
             "loss": loss,
-            f"{self.name}_accuracy": weighted_mean(right, masked.mask_weights),
+            f"{self.name}_accuracy": replicas.weighted_mean(right, masked.mask_weights),
             "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

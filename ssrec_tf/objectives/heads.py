@@ -25,11 +25,6 @@ def token_head(encoder: Encoder) -> Any:
     )
 
 
-def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Mean over what has weight; 0 where nothing has: [...] and [...] to []."""
-    return replicas.mean_where(values, weights)
-
-
 class RowsHead(keras.layers.Layer):
     """Scores states against a stretch of the token embedding's rows.
 
@@ -118,7 +113,10 @@ class ItemHead(RowsHead):
         else:
             loss = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         right = tf.cast(right, tf.float32)
-        return {"loss": weighted_mean(loss, weights), "accuracy": weighted_mean(right, weights)}
+        return {
+            "loss": replicas.weighted_mean(loss, weights),
+            "accuracy": replicas.weighted_mean(right, weights),
+        }
 
 
 def token_entropy(ids: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:

@@ -10,7 +10,7 @@ from ssrec_tf.config import PretrainConfig
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives.behaviour_window import RATING
-from ssrec_tf.objectives.heads import RowsHead, weighted_mean
+from ssrec_tf.objectives.heads import RowsHead
 from ssrec_tf.objectives.hidden_events import HiddenEventModel
 from ssrec_tf.text_table import TextTable
 
@@ -55,9 +55,9 @@ class MaskedRating(HiddenEventModel):
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == hidden.classes
         expected = tf.einsum("bsr,r->bs", tf.nn.softmax(logits), self._steps)
         truth = tf.gather(self._steps, hidden.classes)  # [batch, slots]
-        squared = replicas.mean(weighted_mean((expected - truth) ** 2, hidden.weights))
+        squared = replicas.mean(replicas.weighted_mean((expected - truth) ** 2, hidden.weights))
         return {
-            "loss": weighted_mean(entropy, hidden.weights),
-            "accuracy": weighted_mean(tf.cast(right, tf.float32), hidden.weights),
+            "loss": replicas.weighted_mean(entropy, hidden.weights),
+            "accuracy": replicas.weighted_mean(tf.cast(right, tf.float32), hidden.weights),
             "rmse": tf.sqrt(squared),
         }

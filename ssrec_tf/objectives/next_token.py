@@ -12,7 +12,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import is_maskable
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import token_entropy, weighted_mean
+from ssrec_tf.objectives.heads import token_entropy
 from ssrec_tf.text_table import TextTable
 
 
@@ -65,10 +65,10 @@ class NextToken(keras.Model):
         logits = self(tokens[:, :-1], training=training)  # [batch, length - 1, vocabulary]
         weights = tf.gather(self._asked, following)  # [batch, length - 1]
         entropy = token_entropy(following, logits, self._smoothing if training else 0.0)
-        loss = weighted_mean(entropy, weights)
+        loss = replicas.weighted_mean(entropy, weights)
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == following
         return {
             "loss": loss,
-            "next_token_accuracy": weighted_mean(tf.cast(right, tf.float32), weights),
+            "next_token_accuracy": replicas.weighted_mean(tf.cast(right, tf.float32), weights),
             "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

@@ -14,7 +14,7 @@ from ssrec_tf.config_encoder import check_architecture
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.masking import MaskingConfig, TokenMasker
 from ssrec_tf.objectives.behaviour_window import BehaviourWindow
-from ssrec_tf.objectives.heads import token_entropy, weighted_mean
+from ssrec_tf.objectives.heads import token_entropy
 from ssrec_tf.text_table import TextTable
 
 
@@ -106,10 +106,12 @@ class Permutation(keras.Model):
         permuted = self.permuted(batch, seed)
         logits = self(permuted, training=training)
         entropy = token_entropy(permuted.ids, logits, self._smoothing if training else 0.0)
-        loss = weighted_mean(entropy, permuted.weights)
+        loss = replicas.weighted_mean(entropy, permuted.weights)
         right = tf.argmax(logits, axis=2, output_type=tf.int32) == permuted.ids
         return {
             "loss": loss,
-            "permutation_accuracy": weighted_mean(tf.cast(right, tf.float32), permuted.weights),
+            "permutation_accuracy": replicas.weighted_mean(
+                tf.cast(right, tf.float32), permuted.weights
+            ),
             "perplexity": tf.exp(tf.minimum(replicas.mean(loss), 20.0)),
         }

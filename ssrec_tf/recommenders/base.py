@@ -205,7 +205,7 @@ def zero_nan(x: tf.Tensor) -> tf.Tensor:
 
 def mean_where(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     """Mean of the values for which `where` is true, 0 if none: [...] and bool [...] to []."""
-    return replicas.mean_where(values, tf.cast(where, values.dtype))
+    return replicas.weighted_mean(values, tf.cast(where, values.dtype))
 
 
 def dense(units: int, **options: Any) -> keras.layers.Dense:

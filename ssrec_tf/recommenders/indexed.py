@@ -166,7 +166,7 @@ class Indexed(Recommender):
         # In order of time the nearer an item follows, the more it is the next one.
         place = tf.range(tf.shape(targets)[1], dtype=tf.float32)  # [targets]
         weight *= tf.where(batch["target_peers"] > 0, 1.0, _NEARER**place)
-        return -replicas.mean_where(found, weight)
+        return -replicas.weighted_mean(found, weight)
 
     def _batch_items(
         self,

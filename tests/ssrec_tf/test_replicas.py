@@ -140,8 +140,8 @@ def test_on_one_device_nothing_is_parted():
     assert np.array_equal(replicas.own_rows(batch)["x"], np.arange(6))
     assert replicas.count() == 1
     values, weights = tf.constant([1.0, 5.0, 9.0]), tf.constant([1.0, 1.0, 0.0])
-    assert float(replicas.mean_where(values, weights)) == 3.0
-    assert float(replicas.mean_where(values, 0.0 * weights)) == 0.0
+    assert float(replicas.weighted_mean(values, weights)) == 3.0
+    assert float(replicas.weighted_mean(values, 0.0 * weights)) == 0.0
 
 
 def test_replicas_that_accumulate_are_refused(monkeypatch, tmp_path):

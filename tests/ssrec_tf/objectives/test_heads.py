@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssrec_tf import replicas
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.objectives.heads import (
     ItemHead,
@@ -12,7 +13,6 @@ from ssrec_tf.objectives.heads import (
     gbce,
     sampled_softmax,
     token_entropy,
-    weighted_mean,
 )
 from tests.ssrec_tf.objectives.conftest import ITEMS, SEED
 
@@ -84,4 +84,4 @@ def test_softmax_over_items_by_hand(encoder):
 
 
 def test_without_weight_the_mean_is_0():
-    assert float(weighted_mean(tf.constant([3.0]), tf.constant([0.0]))) == 0.0
+    assert float(replicas.weighted_mean(tf.constant([3.0]), tf.constant([0.0]))) == 0.0
