@@ -48,7 +48,7 @@ class LabelStatistics:
             low=float(scale[0]),
             high=float(scale[1]),
             mean=float(frame["rating"].mean()) if has_rating else 0.0,
-            deviation=max(float(frame["rating"].std(ddof=0)), 1e-3) if has_rating else 1.0,
+            deviation=max(float(frame["rating"].std(ddof=0)), _LEAST) if has_rating else 1.0,
             click_share=float(np.clip(frame["click"].mean(), 0.01, 0.99)) if has_click else 0.5,
             click_beyond_rating=_beyond(frame, rating_steps(tables), has_rating and has_click),
         )
@@ -64,7 +64,7 @@ def _beyond(frame: pd.DataFrame, steps: tuple[float, ...], both: bool) -> tuple[
         return (0.0,) * len(steps)
     rows = frame[["rating", "click"]].dropna()
     grid = np.asarray(steps)
-    nearest = np.abs(rows["rating"].to_numpy()[:, None] - grid).argmin(axis=1)
+    nearest = np.searchsorted((grid[1:] + grid[:-1]) / 2, rows["rating"].to_numpy())  # [rows]
     count = np.bincount(nearest, minlength=len(grid))
     clicks = np.bincount(nearest, rows["click"].to_numpy(), len(grid))
     met = count > 0

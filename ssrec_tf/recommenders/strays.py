@@ -30,10 +30,10 @@ def strays_of(factors: Factors, history: Events, rows: tf.Tensor) -> tf.Tensor:
     Returns:
         In deviations of the clicks' share by rating: float32 [batch, targets, members].
     """
-    design, above = _known(factors, history)
-    precision = _precision(design)
-    prior = tf.zeros_like(precision)
-    weights = posterior_mean(observe(design, above, precision), precision, prior)
+    asked, above, rated = _known(factors, history)
+    precision = _precision(asked)
+    seen = observe(asked * rated[..., None], above, precision)
+    weights = posterior_mean(seen, precision, tf.zeros_like(precision))
     own = factors.own_strays(rows)
     return own + tf.einsum("btmk,bmk->btm", factors.loadings(rows), weights)
 
@@ -45,30 +45,25 @@ def strays_left_out(factors: Factors, history: Events, targets: Events) -> tf.Te
         float32 [batch, history + targets, members].
     """
     every = joined(history, targets)
-    design, above = _known(factors, every)
-    precision = _precision(design)
-    found = left_out(
-        observe(design, above, precision),
-        precision,
-        tf.zeros_like(precision)[None, :],
-        tf.transpose(factors.loadings(every.rows), [0, 2, 1, 3]),  # [batch, members, n, 1 + k + t]
-        above,
-        tf.cast(tf.reduce_any(design != 0, axis=-1), tf.float32),
-    )
+    asked, above, rated = _known(factors, every)
+    precision = _precision(asked)
+    seen = observe(asked * rated[..., None], above, precision)
+    prior = tf.zeros_like(precision)[None, :]
+    found = left_out(seen, precision, prior, asked, above, rated)
     return factors.own_strays(every.rows) + tf.transpose(found, [0, 2, 1])  # [batch, n, members]
 
 
-def _known(factors: Factors, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of the design, zeros where there is no rating, and strays above the items' own.
+def _known(factors: Factors, events: Events) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Loadings, strays above the items' own (0 where there is no rating), and who has one.
 
-    float32 [batch, members, n, 1 + k + t], [batch, members, n].
+    float32 [batch, members, n, 1 + k + t], [batch, members, n], [batch, 1, n].
     """
     rated = rated_events(events)[:, None, :]  # [batch, 1, n]
-    design = tf.transpose(factors.loadings(events.rows), [0, 2, 1, 3]) * rated[..., None]
+    asked = tf.transpose(factors.loadings(events.rows), [0, 2, 1, 3])  # [batch, members, n, ...]
     own = tf.transpose(factors.own_strays(events.rows), [0, 2, 1])  # [batch, members, n]
-    return design, tf.where(rated > 0, events.strays[:, None, :] - own, 0.0)
+    return asked, tf.where(rated > 0, events.strays[:, None, :] - own, 0.0), rated
 
 
-def _precision(design: tf.Tensor) -> tf.Tensor:
+def _precision(loadings: tf.Tensor) -> tf.Tensor:
     """Of the prior: float32 [1 + k + t]."""
-    return tf.constant([_OWN] + [_SLOPES] * (design.shape[-1] - 1))
+    return tf.constant([_OWN] + [_SLOPES] * (loadings.shape[-1] - 1))
