@@ -280,15 +280,18 @@ def _read_parquet(data: bytes, config: TableConfig, wanted: list[str]) -> RawTab
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: not a Parquet file ({shorten(str(error))})") from error
     cells = [_as_text(table[column].combine_chunks(), name) for column in wanted]
-    return _table(name, wanted, cells, list(range(1, len(table) + 1)), [])
+    return _table(name, wanted, cells, np.arange(1, len(table) + 1), [])
 
 
 def _as_text(column: pa.Array, name: str) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _as_text(column.cast(kind.value_type), name)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_floating(kind):
-        return pa.array([_text(value) for value in column.to_pylist()], pa.large_string())
+    if pa.types.is_floating(kind):  # few distinct ones, as of ratings: each is written once
+        numbers = column.dictionary_encode()
+        return _texts(numbers.dictionary).take(numbers.indices)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _texts(column)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         # Whole seconds: no unit is left to be guessed, and a naive time counts as UTC.
         zone = kind.tz if pa.types.is_timestamp(kind) else None
@@ -299,10 +302,18 @@ def _as_text(column: pa.Array, name: str) -> pa.Array:
         raise DataError(f"{name}: a column of type {kind} is no text or number") from error
 
 
+def _texts(column: pa.Array) -> pa.Array:
+    return pa.array([_text(value) for value in column.to_pylist()], pa.large_string())
+
+
 def _table(
-    name: str, wanted: list[str], cells: Sequence[Any], kept: list[int], rejects: list[Reject]
+    name: str,
+    wanted: list[str],
+    cells: Sequence[Any],
+    kept: Sequence[int] | np.ndarray,
+    rejects: list[Reject],
 ) -> RawTable:
-    if not kept and not rejects:
+    if not len(kept) and not rejects:
         raise DataError(f"{name} has no rows: give a file with a row or more")
     columns = {
         column: pa.array(cell, pa.large_string()) if isinstance(cell, list) else cell

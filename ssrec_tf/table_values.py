@@ -18,6 +18,7 @@ from ssrec_tf.table_reading import LIST_MARK
 # What common writers put for a missing value. Exact, so that a user `na` stays one.
 MISSING = ("", "NaN", "nan", "NULL", "null", "None", "<NA>", "\\N")
 _UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
+_PART = 1_000_000  # rows
 _YEAR_3000 = 32_503_680_000
 _TRUE = ("1", "1.0", "true", "True", "TRUE")
 _FALSE = ("0", "0.0", "false", "False", "FALSE")
@@ -48,10 +49,17 @@ def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     column = pc.fill_null(pc.utf8_trim_whitespace(column), "")
     missing = _numpy(pc.is_in(column, value_set=pa.array(MISSING, pa.large_string())))
-    values = pd.to_numeric(_series(column), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    # Part by part: pandas makes an object of every cell of a part.
+    parts = [column.slice(start, _PART) for start in range(0, len(column), _PART)]
+    values = np.concatenate([np.empty(0), *map(_numbers, parts)])
     bad = ~np.isfinite(values) & ~missing
     values = np.where(missing | bad, np.nan, values)
     return values, missing, bad
+
+
+def _numbers(column: Any) -> np.ndarray:
+    numbers: pd.Series = pd.to_numeric(_series(column), errors="coerce")
+    return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
 def to_clicks(column: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -182,9 +182,23 @@ def _interactions(
         frame["weight"] = values.astype(np.float32)
     if "event" in columns:
         frame["event"] = table_values.to_texts(columns["event"]).fillna("")
-    same = frame[bad.none].duplicated().to_numpy()
+    same = _repeated(_only(frame, bad.none))
     bad.mark_rows(np.flatnonzero(bad.none)[same], "user", "the same row occurred before")
-    return frame[bad.none].reset_index(drop=True), rejects + bad.rejects()
+    return _only(frame, bad.none).reset_index(drop=True), rejects + bad.rejects()
+
+
+def _repeated(frame: pd.DataFrame) -> np.ndarray:
+    """Mark rows equal to an earlier one, bool [rows]; `frame.duplicated` takes more memory."""
+    hashes = pd.util.hash_pandas_object(frame, index=False)
+    alike = np.flatnonzero(hashes.duplicated(keep=False))  # equal rows, and chance
+    found = np.zeros(len(frame), bool)
+    found[alike] = frame.iloc[alike].duplicated()
+    return found
+
+
+def _only(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Those rows, without a copy of a long log where they are all."""
+    return frame if rows.all() else frame[rows]
 
 
 def _ratings(column: object, bad: _Bad, scale: tuple[float, float] | None) -> np.ndarray:

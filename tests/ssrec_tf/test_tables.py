@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssrec_tf import table_values
+from ssrec_tf import tables as tables_module
 from ssrec_tf.config import DataConfig, TableConfig
 from ssrec_tf.errors import ConfigError, DataError, StorageError
 from ssrec_tf.tables import Tables, read_tables
@@ -171,6 +173,39 @@ def test_integer_ids_of_parquet_keep_their_digits(tmp_path):
     assert tables.interactions["user"].tolist() == ["9007199254740993", "2"]
     assert tables.interactions["item"].tolist() == ["1", "2"]
     assert rejected(tmp_path)[0]["line"] == 3
+
+
+def test_fractions_gaps_and_repeats_of_a_parquet_column_of_floats(tmp_path):
+    ratings = [3.0, 4.5, None, float("nan"), 4.5, 3.0]
+    frame = pa.table({"u": [*"abcdef"], "i": [*"xxxxxx"], "r": pa.array(ratings, pa.float64())})
+    pq.write_table(frame, tmp_path / "x.parquet")
+    roles = {"user": "u", "item": "i", "rating": "r"}
+    tables = read(tmp_path, "x.parquet", (tmp_path / "x.parquet").read_bytes(), columns=roles)
+    assert tables.interactions["user"].tolist() == [*"abef"]
+    assert tables.interactions["rating"].tolist() == [3.0, 4.5, 4.5, 3.0]
+    assert [(row["line"], row["reason"], row["value"]) for row in rejected(tmp_path)] == [
+        (3, "r: no rating", ""),
+        (4, "r: no rating", "nan"),
+    ]
+
+
+def test_a_long_column_is_read_part_by_part_to_the_same_numbers(tmp_path, monkeypatch):
+    rows = [f"{user},a,{10 + user},{user % 5 + 1}" for user in range(20)]
+    rows[7], rows[13] = "7,a,x,3", "13,a,23,y"
+    whole = read(tmp_path, "x.csv", "u,i,t,r\n" + "\n".join(rows))
+    monkeypatch.setattr(table_values, "_PART", 3)
+    parts = read(tmp_path, "x.csv", "u,i,t,r\n" + "\n".join(rows))
+    pd.testing.assert_frame_equal(parts.interactions, whole.interactions)
+    assert [row["line"] for row in rejected(tmp_path)] == [9, 15]
+
+
+def test_rows_of_one_hash_are_told_apart(tmp_path, monkeypatch):
+    def same(frame, index):
+        return pd.Series(np.zeros(len(frame), np.uint64))
+
+    monkeypatch.setattr(tables_module.pd.util, "hash_pandas_object", same)
+    tables = read(tmp_path, "x.csv", GOOD + "7,b,20,4.5\n8,b,20,4.5\n")
+    assert tables.interactions["user"].tolist() == ["007", "7", "8"]
 
 
 def test_parquet_times_categories_and_lists(tmp_path):
