@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from serving.gateway_limits import Admission, Refusal, check_depth, check_head, 
 from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import Limits
+from serving.gateway_traces import request_span
 
 API = frozenset(
     {"/v1/rank", "/v1/score", "/v1/recommend", "/v1/similar", "/v1/explain", "/v1/titles"}
@@ -101,7 +102,18 @@ class Front:
         if caller is None:
             raise Refusal(401, "unauthorized", "send a valid key in X-API-Key or a bearer token")
         here.fields["caller"] = caller.name
-        wait = self._door.buckets.take(caller.name)
+        with request_span(here, headers):
+            await self._let_in(scope, receive, send, here, headers)
+
+    async def _let_in(
+        self,
+        scope: Scope,
+        receive: Any,
+        send: Any,
+        here: Passing,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
+        wait = self._door.buckets.take(here.fields["caller"])
         if wait > 0:
             raise Refusal(429, "rate", "more requests than this key allows", retry_after=wait)
         if here.route not in API or scope["method"] != "POST":

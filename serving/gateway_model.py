@@ -19,6 +19,7 @@ from serving.errors import DeadlineExceeded, InvalidArgument, NotFound, ServingE
 from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import ModelServer, Settings
+from serving.gateway_traces import model_span
 from serving.similar import Neighbours
 from serving.tensors import Outputs
 from serving.wire import DEFAULT, Which, load_credentials
@@ -164,7 +165,8 @@ class ModelSide:
         try:
             if left <= 0:
                 raise DeadlineExceeded("the request's time is over")
-            outputs = await self.transport.predict(signature, inputs, which=which, timeout=left)
+            with model_span(signature, label):
+                outputs = await self.transport.predict(signature, inputs, which=which, timeout=left)
         except ServingError as raised:
             error = raised
             self._metrics.model_errors.labels(type(raised).__name__, label).inc()

@@ -1,4 +1,4 @@
-"""A thousand planted secrets: none in a log, an error, a metric or an example."""
+"""A thousand planted secrets: none in a log, an error, a metric, a trace or an example."""
 
 import io
 import json
@@ -6,9 +6,12 @@ import logging
 import random
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 
-from serving import gateway_logs
+from serving import gateway_logs, gateway_traces
 from serving.errors import NotFound
 from serving.gateway_logs import Pseudonyms, configure, log, log_fault
 from tests.serving.gateway_world import ByHand, make_settings, open_client, wait_ready
@@ -61,7 +64,10 @@ def bodies(rng, secret):
     )
 
 
-def test_no_planted_secret_comes_out(tmp_path, described, stream):
+def test_no_planted_secret_comes_out(tmp_path, described, stream, monkeypatch):
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(gateway_traces, "_TRACER", provider.get_tracer("test"))
     rng = random.Random(5)
     secrets = [plant(rng) for _ in range(1000)]
     served = tmp_path / "served"
@@ -81,7 +87,10 @@ def test_no_planted_secret_comes_out(tmp_path, described, stream):
     examples = "".join(path.read_text() for path in served.iterdir())
     logs = stream.getvalue()
     assert logs.count('"event": "request"') == 1000
-    for place in (logs, "".join(shown), metrics, examples):
+    spans = exporter.get_finished_spans()
+    assert len(spans) > 800  # all but those of unknown keys
+    traces = "".join(span.to_json() for span in spans)
+    for place in (logs, "".join(shown), metrics, examples, traces):
         assert [secret for secret in secrets if secret in place] == []
     assert "fault" in logs  # the planted faults were there to be told of
     assert all(json.loads(line) for line in logs.splitlines())
