@@ -109,6 +109,8 @@ def _api(gateway: Gateway) -> FastAPI:
         openapi_url="/openapi.json",
         lifespan=gateway.running,
         redirect_slashes=False,
+        # FastAPI's own would tell what was wrong with a value, and the value with it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     _add_models(api, gateway)
     _add_pages(api, gateway)

@@ -46,6 +46,16 @@ def test_a_request_and_its_call_stand_in_the_caller_s_trace(tmp_path, described,
     }
 
 
+def test_the_framework_tells_nothing_of_its_own(tmp_path, described, spans, monkeypatch):
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)  # where FastAPI would look
+    with open_client(make_settings(tmp_path, described), ByHand()) as client:
+        assert ask(client, {"private film": 1}).status_code == 422
+    assert [span.name for span in exporter.get_finished_spans()] == []
+    assert "/v1/rank" in [span.name for span in spans.get_finished_spans()]
+
+
 def test_who_is_not_known_leaves_no_span(tmp_path, described, spans):
     with open_client(make_settings(tmp_path, described), ByHand(), key="") as client:
         assert ask(client, traceparent=f"00-{TRACE}-{PARENT}-01").status_code == 401
