@@ -141,3 +141,44 @@ def refitted(loaded: Any, vocabulary_size: int, dropout: float, rows: int) -> An
             value = np.concatenate([value[:rows], drawn])
         new.assign(value)
     return made
+
+
+def pruned(loaded: Any, layers: int) -> Any:
+    """Make a backbone with some of `loaded`'s layers, evenly spread, first and last among them.
+
+    Args:
+        loaded: a backbone.
+        layers: how many are kept, from 1; of one it is the last.
+
+    Raises:
+        ConfigError: `loaded` has fewer.
+
+    Reference:
+        Sajjad et al. 2023, arXiv:2004.03844, section 3.1.2 (every other layer is dropped).
+    """
+    before = loaded.transformer_layers
+    if layers > len(before):
+        raise ConfigError(f"encoder.layers is {layers}: the encoder has {len(before)}; give fewer")
+    sizes = {name: getattr(loaded, name) for name in _SIZE_NAMES if hasattr(loaded, name)}
+    made = create_backbone(
+        architecture_of(loaded),
+        {**sizes, "num_layers": layers},
+        loaded.vocabulary_size,
+        loaded.dropout,
+    )
+    kept = np.linspace(len(before) - 1, 0, layers).round().astype(int)[::-1]
+    pairs = [(_around(loaded), _around(made))]
+    pairs += [
+        (before[old].weights, made.transformer_layers[new].weights)
+        for new, old in enumerate(kept.tolist())
+    ]
+    for olds, news in pairs:
+        for old, new in zip(olds, news, strict=True):
+            new.assign(old)
+    return made
+
+
+def _around(backbone: Any) -> list[Any]:
+    """Weights of a backbone beside those of its layers."""
+    inside = {id(weight) for layer in backbone.transformer_layers for weight in layer.weights}
+    return [weight for weight in backbone.weights if id(weight) not in inside]

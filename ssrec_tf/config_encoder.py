@@ -28,7 +28,8 @@ class EncoderConfig:
     `huggingface`: a BERT folder, or `all-minilm-l6-v2`, which is fetched; or of `preset`: a
     KerasHub preset folder. Then `text.huggingface` or `text.preset` must name the same, for
     its vocabulary. A preset of RoBERTa, GPT-2 or XLNet fits only where it was saved over
-    this very vocabulary: published ones are of another tokenizer.
+    this very vocabulary: published ones are of another tokenizer. Of a published one, `layers`
+    are kept, evenly spread, which is faster and knows less; 0 keeps all.
 
     `tuning`: full, or what is trained beside frozen weights: lora, adapter or prefix, of
     `tuning_rank` (bert, distilbert and roberta). An encoder from scratch is pretrained whole
@@ -42,13 +43,14 @@ class EncoderConfig:
     dropout: float = 0.1
     tuning: str = "full"
     tuning_rank: int = 8
+    layers: int = 0
 
     def __post_init__(self) -> None:
         """Refuse weights, or a tuning, that belong to another architecture.
 
         Raises:
             ConfigError: `huggingface` beside another architecture than bert, or `preset`;
-                or a tuning of gpt2 or xlnet.
+                `layers` of none of them; or a tuning of gpt2 or xlnet.
         """
         if self.huggingface and self.architecture != "bert":
             raise ConfigError(
@@ -59,6 +61,11 @@ class EncoderConfig:
         if self.huggingface and self.preset:
             raise ConfigError(
                 "encoder.huggingface and encoder.preset are both given: leave one out"
+            )
+        if self.layers and not self.is_published:
+            raise ConfigError(
+                f"encoder.layers is {self.layers}, but a fresh encoder has those of its "
+                "encoder.size: leave it out, or give encoder.huggingface or encoder.preset"
             )
         if self.tuning != "full" and self.architecture not in _TUNABLE:
             raise ConfigError(

@@ -11,7 +11,14 @@ import keras
 import keras_hub
 import tensorflow as tf
 
-from ssrec_tf.backbones import SIZES, architecture_of, create_backbone, load_preset, refitted
+from ssrec_tf.backbones import (
+    SIZES,
+    architecture_of,
+    create_backbone,
+    load_preset,
+    pruned,
+    refitted,
+)
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.encoder_tuning import add_adapters, add_lora, add_prefixes
 from ssrec_tf.errors import ConfigError, VocabularyError
@@ -83,19 +90,22 @@ class Encoder(keras.layers.Layer):
 
     @classmethod
     def _untuned(cls, config: EncoderConfig, vocabulary: Vocabulary) -> Encoder:
-        if config.huggingface:
-            return cls.from_huggingface(bert_folder(config.huggingface), vocabulary, config.dropout)
-        if config.preset:
-            folder = local_folder(config.preset)
-            return cls(
-                load_preset(config.architecture, folder, vocabulary, config.dropout), vocabulary
-            )
+        if config.is_published:
+            made = cls._published(config, vocabulary)
+            return cls(pruned(made.backbone, config.layers), vocabulary) if config.layers else made
         if config.size not in SIZES:
             raise ConfigError(f"encoder.size={config.size!r} must be one of {', '.join(SIZES)}")
         sizes = SIZES[config.size]
         return cls(
             create_backbone(config.architecture, sizes, vocabulary.size, config.dropout), vocabulary
         )
+
+    @classmethod
+    def _published(cls, config: EncoderConfig, vocabulary: Vocabulary) -> Encoder:
+        if config.huggingface:
+            return cls.from_huggingface(bert_folder(config.huggingface), vocabulary, config.dropout)
+        folder = local_folder(str(config.preset))
+        return cls(load_preset(config.architecture, folder, vocabulary, config.dropout), vocabulary)
 
     @classmethod
     def from_huggingface(

@@ -1,12 +1,13 @@
 """Five architectures behind one call, their sizes, and folders that fit or do not."""
 
+import keras
 import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssrec_tf import weights
-from ssrec_tf.backbones import BACKBONES
+from ssrec_tf.backbones import BACKBONES, pruned
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.config_encoder import ARCHITECTURES
 from ssrec_tf.encoders import Encoder
@@ -23,9 +24,10 @@ def vocabulary():
     return train_vocabulary(["a b c d"], items=["i"], ratings=[1], size=20, lowercase=True)
 
 
-def make(vocabulary, architecture, seed=0):
+def make(vocabulary, architecture, seed=0, **sizes):
     """An encoder whose weights are large enough for each input to tell."""
-    backbone = BACKBONES[architecture](vocabulary_size=vocabulary.size, dropout=0.0, **SIZES)
+    sizes = {**SIZES, **sizes}
+    backbone = BACKBONES[architecture](vocabulary_size=vocabulary.size, dropout=0.0, **sizes)
     rng = np.random.default_rng(seed)
     for weight in backbone.weights:
         weight.assign(weight + rng.normal(0, 0.2, weight.shape))
@@ -177,3 +179,37 @@ def test_wrong_names_are_named(vocabulary):
     )
     with pytest.raises(ConfigError, match="AlbertBackbone is no backbone of bert"):
         Encoder(other, vocabulary)
+
+
+@every_architecture
+def test_pruned_to_all_layers_reads_as_before_and_to_fewer_otherwise(vocabulary, architecture):
+    whole = make(vocabulary, architecture, num_layers=4)
+    ids = tf.constant([[2, 5, 6, 3, 0]])
+    expected = whole(ids)[0].numpy()[:, :4]
+    for layers, apart in ((4, False), (2, True)):
+        found = Encoder(pruned(whole.backbone, layers), vocabulary)(ids)[0].numpy()[:, :4]
+        assert (np.abs(found - expected).max() > 1e-3) == apart
+    with pytest.raises(ConfigError, match=r"encoder.layers is 5: the encoder has 4; give fewer"):
+        pruned(whole.backbone, 5)
+
+
+@pytest.mark.parametrize(("layers", "kept"), [(1, [3]), (2, [0, 3]), (3, [0, 2, 3])])
+def test_a_pruned_bert_skips_layers(vocabulary, layers, kept):
+    whole = make(vocabulary, "bert", num_layers=4).backbone
+    inputs = {
+        "token_ids": tf.constant([[2, 5, 6, 3]]),
+        "segment_ids": tf.zeros([1, 4], tf.int32),
+        "padding_mask": tf.ones([1, 4], tf.int32),
+    }
+    start = keras.Model(whole.inputs, whole.get_layer("embeddings_dropout").output)
+    states = start(inputs)
+    for number in kept:
+        states = whole.transformer_layers[number](states, padding_mask=inputs["padding_mask"])
+    found = Encoder(pruned(whole, layers), vocabulary).backbone(inputs)["sequence_output"].numpy()
+    assert found == pytest.approx(states.numpy(), abs=1e-5)
+
+
+def test_layers_are_kept_of_published_weights_only():
+    with pytest.raises(ConfigError, match=r"encoder.layers is 3, but a fresh encoder"):
+        EncoderConfig(layers=3)
+    assert EncoderConfig(preset="folder", layers=3).layers == 3
