@@ -82,10 +82,11 @@ def read_models(path: Path, name: str) -> tuple[Release, str]:
 
 
 def batching_message(sizes: Sequence[int], threads: int, timeout_micros: int = 2000) -> Any:
-    """`BatchingParameters`; histories and candidates of several requests are padded.
+    """`BatchingParameters`, for servers of which `serving_default` and `embed` are asked.
 
-    The padding is what the signatures take for nothing: "" and 0. A signature with a scalar
-    (`recommend`'s `k`) cannot be batched: the server refuses it while batching is on.
+    Nothing is padded, for TensorFlow Serving pads with a tensor's first element: a shorter
+    history would go on with its oldest event as the newest. So it refuses `rank` requests
+    of unequal lengths that meet in a batch, and `recommend`, whose `k` is a scalar, always.
 
     Raises:
         InvalidArgument: sizes that do not increase, or fewer than one thread.
@@ -98,7 +99,7 @@ def batching_message(sizes: Sequence[int], threads: int, timeout_micros: int = 2
     body.batch_timeout_micros.value = timeout_micros
     body.num_batch_threads.value = threads
     body.max_enqueued_batches.value = threads * 4
-    body.pad_variable_length_inputs = True
+    body.pad_variable_length_inputs = False
     return body
 
 
