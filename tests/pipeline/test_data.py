@@ -34,6 +34,31 @@ def test_example_gen_keeps_every_row_and_the_rejects(small_run, tmp_path, capsys
     assert "600 interactions; train 480, valid 60, test 60" in capsys.readouterr().out
 
 
+def test_none_of_a_thousand_planted_secrets_is_stored(small_run, tmp_path):
+    digits = [f"{4_155_550_000 + number}" for number in range(500)]
+    mails = [f"someone.{number}@example.com" for number in range(500)]
+    folder = small_run.parent
+    rows = [f"u{n % 500},f{n * 7 % 500},{1 + n % 5},{1000 + n}" for n in range(3000)]
+    (folder / "log.csv").write_text("\n".join(["u,i,r,t", *rows, f"u1,f1,{mails[0]},9"]) + "\n")
+    films = [f"f{n},The call of +1 {digits[n]}" for n in range(500)]
+    (folder / "films.csv").write_text("\n".join(["i,title", *films]) + "\n")
+    users = [f"u{n},writes as {mails[n]}" for n in range(500)]
+    (folder / "users.csv").write_text("\n".join(["u,note", *users]) + "\n")
+    more = "\n  users: [{path: users.csv, columns: {user: u, note: note}}]\n  rating_scale"
+    text = small_run.read_text().replace("\n  rating_scale", more)
+    told = '"{title}", user_template: "{note}", mask_personal_data: true,'
+    text = text.replace('"{title}",', told)
+    small_run.write_text(text)
+    made = first(small_run, tmp_path / "runs", 4).artifacts
+    tables, _ = table_folder.load(made["ExampleGen"].folder)
+    assert tables.users["note"].unique().tolist() == ["writes as email"]
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert {".tfrecord", ".parquet", ".jsonl"} <= {path.suffix for path in files}
+    stored = b"".join(path.read_bytes() for path in files).decode("latin-1")
+    stored += "".join(pd.read_parquet(p).to_csv() for p in files if p.suffix == ".parquet")
+    assert [secret for secret in digits + mails if secret in stored] == []
+
+
 def test_statistics_are_those_of_the_train_rows(small_run, tmp_path):
     made = first(small_run, tmp_path / "runs", 2).artifacts
     found = json.loads((made["StatisticsGen"].folder / "statistics.json").read_text())

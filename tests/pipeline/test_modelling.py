@@ -22,7 +22,7 @@ data:
   rating_scale: [1, 5]
   click_threshold: 4
 split: {kind: random, seed: 1}
-text: {item_template: "{title}. {genre}", vocabulary_size: 200}
+text: {item_template: "{title}. {genre}", vocabulary_size: 200, mask_personal_data: true}
 pretrain:
   sequence_length: 32
   loop: {steps: 24, batch_size: 8, evaluate_every: 8, checkpoint_every: 4, seed: 3}
@@ -46,7 +46,8 @@ def plant(folder):
             rows.append(f"u{user},i{item},{at},{5 if user % 2 == item % 2 else 1}")
     (folder / "log.csv").write_text("\n".join(rows) + "\n")
     items = ["item,title,genre"]
-    items += [f"i{n},film number {n},{('comedy', 'horror')[n % 2]}" for n in range(20)]
+    kinds = ("comedy", "horror")
+    items += [f"i{n},film number {n} by {n}.author@example.com,{kinds[n % 2]}" for n in range(20)]
     (folder / "items.csv").write_text("\n".join(items) + "\n")
     (folder / "run.yaml").write_text(CONFIG)
 
@@ -101,6 +102,16 @@ def test_it_ends_with_a_table_a_report_and_the_next_command(unbroken):
     assert "film number" in report
     infra = json.loads(next(folder.glob("runs/planted/InfraValidator/*/infra.json")).read_text())
     assert "recommend" in json.dumps(infra)
+
+
+@pytest.mark.slow
+def test_no_address_of_the_data_is_in_anything_that_was_made(unbroken):
+    made = [path for name in ("runs", "served") for path in (unbroken[0] / name).rglob("*")]
+    files = [path for path in made if path.is_file()]
+    assert any(path.name == "saved_model.pb" for path in files)
+    assert [path for path in files if b".author@example" in path.read_bytes()] == []
+    catalogue = next(path for path in files if path.name == "catalogue.jsonl").read_text()
+    assert catalogue.count("by email") == 20
 
 
 @pytest.mark.slow
