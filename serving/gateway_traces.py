@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _TRACER = trace.get_tracer("ssrec.gateway")
 _PROPAGATOR = TraceContextTextMapPropagator()
-_CARRIED = ("traceparent", "tracestate")
 _SAID = ("caller", "items", "version", "code", "model_error")  # of a request's fields
 
 
@@ -31,14 +30,11 @@ _SAID = ("caller", "items", "version", "code", "model_error")  # of a request's 
 def request_span(here: Passing, headers: Mapping[bytes, bytes]) -> Iterator[None]:
     """Around a request that was let in; it belongs to the trace that its caller names.
 
-    Names and attributes are those of OpenTelemetry's conventions for HTTP servers.
+    Names and attributes are those of OpenTelemetry's conventions for HTTP servers. The caller's
+    `tracestate` is not read: it may hold any text.
     """
-    carrier = {
-        name: headers[name.encode()].decode("latin-1")
-        for name in _CARRIED
-        if name.encode() in headers
-    }
-    context = _PROPAGATOR.extract(carrier)
+    parent = headers.get(b"traceparent", b"").decode("latin-1")
+    context = _PROPAGATOR.extract({"traceparent": parent})
     with _span(here.route, SpanKind.SERVER, context) as span:
         span.set_attribute("http.route", here.route)
         span.set_attribute("ssrec.request_id", here.request_id)

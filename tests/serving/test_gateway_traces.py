@@ -29,7 +29,8 @@ def test_a_request_and_its_call_stand_in_the_caller_s_trace(tmp_path, described,
     with open_client(make_settings(tmp_path, described), ByHand()) as client:
         wait_ready(client)
         spans.clear()
-        answer = ask(client, traceparent=f"00-{TRACE}-{PARENT}-01")
+        answer = ask(client, traceparent=f"00-{TRACE}-{PARENT}-01", tracestate="film=heat")
+    assert "heat" not in "".join(span.to_json() for span in spans.get_finished_spans())
     call, request = spans.get_finished_spans()
     assert (request.name, call.name) == ("/v1/rank", "predict rank")
     assert f"{request.context.trace_id:032x}" == f"{call.context.trace_id:032x}" == TRACE
@@ -54,6 +55,14 @@ def test_the_framework_tells_nothing_of_its_own(tmp_path, described, spans, monk
         assert ask(client, {"private film": 1}).status_code == 422
     assert [span.name for span in exporter.get_finished_spans()] == []
     assert "/v1/rank" in [span.name for span in spans.get_finished_spans()]
+
+
+def test_a_parent_that_is_none_begins_a_trace(tmp_path, described, spans):
+    with open_client(make_settings(tmp_path, described), ByHand()) as client:
+        for parent in ("x", "00-" + "0" * 32 + "-" + PARENT + "-01", "\xff" * 200):
+            assert ask(client, traceparent=parent.encode("latin-1")).status_code == 200
+    requests = [span for span in spans.get_finished_spans() if span.name == "/v1/rank"]
+    assert [span.parent for span in requests] == [None] * 3
 
 
 def test_who_is_not_known_leaves_no_span(tmp_path, described, spans):
