@@ -115,6 +115,7 @@ def make_stepper(
         max_history=HISTORY,
         max_targets=16,
         dropout=0.1,
+        id_dropout=0.0,
         click_weight=0.0,
         next_item_weight=0.0,
         loop=LoopConfig(batch_size=USERS, compute_dtype=dtype),
@@ -136,7 +137,7 @@ def _tokens(side: Stepper, batches: Sequence[Batch]) -> tuple[float, float]:
         words = np.concatenate([np.ones([*targets.shape, 1]), model.texts.items(targets, None)], 2)
         words *= (targets.numpy() != 0)[..., None]
         made = model.assembler.shared(
-            behaviour.user, model._events(behaviour), words.astype(np.int32), 128
+            behaviour.user, model._events(behaviour, model._own), words.astype(np.int32), 128
         )
         lengths.append(made.token_ids.shape[1])
         tokens, pairs = tokens + int(np.prod(made.token_ids.shape)), pairs + pairs_of(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ssrec_tf import replicas
@@ -19,6 +20,9 @@ class Joint(Recommender):
     other: the reference, at the price of one encoder call for each candidate. Otherwise so
     many candidates stand behind one history, each sees the history and itself, and the
     history sees none. A score is then the same beside other candidates as alone.
+
+    In training an item's own token is `[ITEM]`, that of an item nobody met, with probability
+    `train.id_dropout`; at 1 it always is, in serving too.
     """
 
     def build_layers(self) -> None:
@@ -27,6 +31,11 @@ class Joint(Recommender):
         self.head = dense(2, name="head")
         width = self.encoder.width
         self.head.build((None, 2 * width))
+        own = self.text.item_token_ids  # [items + 1]
+        nameless = np.full_like(own, self.text.vocabulary.item_id)
+        self._nameless = tf.constant(nameless)
+        # Tokens that are always dropped are never trained, and must not speak later.
+        self._own = tf.constant(own if self.config.id_dropout < 1.0 else nameless)
         self.built = True
 
     def call(
@@ -35,6 +44,7 @@ class Joint(Recommender):
         candidates: tf.Tensor,
         candidate_tokens: tf.Tensor,
         training: bool = False,
+        own: tf.Tensor | None = None,
     ) -> PairScores:
         """Score candidates.
 
@@ -43,21 +53,24 @@ class Joint(Recommender):
             candidates: int32 [batch, targets] references, 0 for text only.
             candidate_tokens: int32 [batch, targets, item width].
             training: whether dropout is on.
+            own: int32 [items + 1] tokens in the place of the items' own.
 
         Returns:
             The scores, [batch, targets] each.
         """
+        own = self._own if own is None else own
+        events = self._events(behaviour, own)
         shape = tf.shape(candidate_tokens)
         batch, targets = shape[0], shape[1]
-        own = self._own_tokens(candidates)[..., None]  # [batch, targets, 1]
-        tokens = tf.concat([own, candidate_tokens], axis=2)  # [batch, targets, 1 + item width]
+        names = tf.gather(own, candidates)[..., None]  # [batch, targets, 1]
+        tokens = tf.concat([names, candidate_tokens], axis=2)  # [batch, targets, 1 + item width]
         if self.config.targets_per_sequence:
             # Text-only candidates have no reference, padding has no text either.
             there = (candidates != 0) | tf.reduce_any(candidate_tokens != 0, axis=2)
             tokens *= tf.cast(there, tf.int32)[..., None]
-            read = self._read_shared(behaviour, tokens, training)
+            read = self._read_shared(behaviour.user, events, tokens, training)
         else:
-            read = self._read_alone(behaviour, tokens, training)
+            read = self._read_alone(behaviour.user, events, tokens, training)
         # Of [batch * targets, 2 * width], or with the two axes apart.
         out = self.head(self.dropout(read, training=training))
         out = tf.reshape(out, [batch, targets, 2])
@@ -65,11 +78,14 @@ class Joint(Recommender):
         click_logit = self.logit_of_share() + out[..., 1]
         return PairScores(rating, click_logit, tf.zeros_like(rating))
 
-    def _read_alone(self, behaviour: Behaviour, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+    def _read_alone(
+        self, user: tf.Tensor, events: tf.Tensor, tokens: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         """Read each candidate in a sequence of its own, all tokens seeing all.
 
         Args:
-            behaviour: see `Behaviour`.
+            user: int32 [batch, user width].
+            events: of `_events`.
             tokens: int32 [batch, targets, 1 + item width].
             training: whether dropout is on.
 
@@ -77,15 +93,17 @@ class Joint(Recommender):
             float32 [batch * targets, 2 * width].
         """
         shape = tf.shape(tokens)
-        user = tf.repeat(behaviour.user, shape[1], axis=0)  # [batch * targets, user width]
-        events = tf.repeat(self._events(behaviour), shape[1], axis=0)  # [batch * targets, h, 2 + w]
+        user = tf.repeat(user, shape[1], axis=0)  # [batch * targets, user width]
+        events = tf.repeat(events, shape[1], axis=0)  # [batch * targets, h, 2 + w]
         # Padding candidates read as an unknown item: their scores are thrown away.
         candidate = tf.reshape(tokens, [shape[0] * shape[1], shape[2]])
         sequences = self.assembler.behaviour(user, events, self.sequence_length(), candidate)
         states, pooled = self.encoder(*sequences, training=training)
         return tf.concat([states[:, 0], pooled], axis=1)
 
-    def _read_shared(self, behaviour: Behaviour, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+    def _read_shared(
+        self, user: tf.Tensor, events: tf.Tensor, tokens: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         """Read `targets_per_sequence` candidates behind one history, which sees none of them.
 
         Arguments are those of `_read_alone`; returns float32 [batch, targets, 2 * width].
@@ -97,8 +115,8 @@ class Joint(Recommender):
         tokens = tf.pad(tokens, [[0, 0], [0, groups * most - targets], [0, 0]])
         width = self.text.item_tokens.shape[1] + 1
         tokens = tf.reshape(tokens, [batch * groups, most, width])
-        user = tf.repeat(behaviour.user, groups, axis=0)  # [batch * groups, user width]
-        events = tf.repeat(self._events(behaviour), groups, axis=0)  # [batch * groups, h, 2 + w]
+        user = tf.repeat(user, groups, axis=0)  # [batch * groups, user width]
+        events = tf.repeat(events, groups, axis=0)  # [batch * groups, h, 2 + w]
         sequences = self.assembler.shared(user, events, tokens, self.sequence_length())
         states = self.encoder.blocked(sequences, training=training)
         numbers = tf.range(1, most + 1)[None, :, None]
@@ -112,24 +130,23 @@ class Joint(Recommender):
     def outputs_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> Outputs:
         """See `Recommender.outputs_of`; `seed` draws how texts are changed, if they are."""
         seeds: list[Any] = [None, None]
+        own = None
         if training:
-            seeds = tf.unstack(replicas.split(seed, 2))
+            *seeds, dropped = tf.unstack(replicas.split(seed, 3))
+            kept = replicas.uniform(tf.shape(self._own), dropped) >= self.config.id_dropout
+            own = tf.where(kept, self._own, self._nameless)  # [items + 1]
         targets = batch["target_items"]
         tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
         behaviour = self.behaviour_of(batch, seeds[1])
-        return Outputs(self(behaviour, targets, tokens, training=training))
+        return Outputs(self(behaviour, targets, tokens, training=training, own=own))
 
     def sequence_length(self) -> int:
         """Tokens in a sequence."""
         return min(self.config.joint_length, self.encoder.max_length)
 
-    def _events(self, behaviour: Behaviour) -> tf.Tensor:
+    def _events(self, behaviour: Behaviour, own: tf.Tensor) -> tf.Tensor:
         """Rating token, own token and words of each event: int32 [batch, history, 2 + width]."""
         stars = self.assembler.rating_tokens(behaviour.ratings)[..., None]
-        own = self._own_tokens(behaviour.items)[..., None]
-        events = tf.concat([stars, own, behaviour.tokens], axis=2)
+        names = tf.gather(own, behaviour.items)[..., None]
+        events = tf.concat([stars, names, behaviour.tokens], axis=2)
         return events * tf.cast(behaviour.mask, tf.int32)[..., None]
-
-    def _own_tokens(self, refs: tf.Tensor) -> tf.Tensor:
-        """Each item's own token: int32, the shape of `refs`."""
-        return tf.gather(tf.constant(self.text.item_token_ids), refs)

@@ -16,8 +16,8 @@ from ssrec_tf.statistics import LabelStatistics
 CONFIG = TrainConfig(reading="joint", max_history=16, max_targets=8, joint_length=96)
 
 
-def build(world, shared, architecture="bert"):
-    config = replace(CONFIG, targets_per_sequence=shared)
+def build(world, shared, architecture="bert", **more):
+    config = replace(CONFIG, targets_per_sequence=shared, **more)
     made = EncoderConfig(dropout=0.0, architecture=architecture)
     encoder = learning.create_encoder(made, world.text, seed=1)
     statistics = LabelStatistics.of(world.tables, world.split.train)
@@ -66,7 +66,7 @@ def test_the_history_is_encoded_as_if_it_stood_alone(world, batch):
     model = build(world, 8)
     assembler, encoder = Assembler(world.text.vocabulary), model.encoder
     behaviour = model.behaviour_of(batch)
-    events = model._events(behaviour)
+    events = model._events(behaviour, model._own)
     candidates = model.texts.items(batch["target_items"], None)
     shared = assembler.shared(behaviour.user, events, candidates, 96)
     plain = assembler.behaviour(behaviour.user, events, 96 - candidates.shape[2] - 1)
@@ -95,3 +95,28 @@ def test_shared_sequences_by_hand(world):
 def test_an_encoder_without_segments_is_refused(world, batch):
     with pytest.raises(ConfigError, match=r"set encoder\.architecture to bert"):
         build(world, 4, architecture="distilbert").scores_of(batch)
+
+
+def test_dropped_ids_are_those_of_an_item_nobody_met(world, batch, monkeypatch):
+    """At 1 no item's own token is read, in training or later; at 0 each is; between, some are."""
+    vocabulary, seen = world.text.vocabulary, {}
+    for rate in (0.0, 0.5, 1.0):
+        model = build(world, 8, id_dropout=rate)
+        for training in (True, False):
+            read = []
+
+            def shared(user, events, candidates, length, model=model, read=read):
+                read.extend([events.numpy()[:, :, 1].ravel(), candidates.numpy()[:, :, 0].ravel()])
+                return Assembler.shared(model.assembler, user, events, candidates, length)
+
+            monkeypatch.setattr(model.assembler, "shared", shared)
+            model.outputs_of(batch, seed=tf.constant([1, 2], tf.int64), training=training)
+            tokens = np.concatenate(read)
+            seen[rate, training] = set(tokens[tokens != 0].tolist())
+            own = set(range(vocabulary.first_item_id, vocabulary.size))
+            assert seen[rate, training] <= own | {vocabulary.item_id}
+    nameless = {vocabulary.item_id}
+    assert seen[1.0, True] == seen[1.0, False] == nameless
+    assert seen[0.0, True] == seen[0.0, False] == seen[0.5, False]
+    assert nameless < seen[0.5, True]
+    assert seen[0.5, True] - nameless < seen[0.5, False]
