@@ -15,7 +15,6 @@ import gzip
 import io
 import itertools
 import json
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +28,8 @@ import pyarrow.parquet as pq
 from ssrec_tf.config import TableConfig
 from ssrec_tf.errors import DataError
 from ssrec_tf.storage import storage_errors
+from ssrec_tf.table_cells import SURROGATE, arrow_texts, shorten, text_of
 
-LIST_MARK = "\x1f"
-SHOWN = 80
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -41,7 +39,6 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -98,13 +95,6 @@ def read_table(config: TableConfig, path: Path) -> RawTable:
     return _read_delimited(text, config, wanted, "," if kind == "csv" else "\t")
 
 
-def shorten(text: str) -> str:
-    """Return a value as reports show it: one line, printable, not too long."""
-    text = text[: SHOWN + 1].encode("utf-8", "backslashreplace").decode("utf-8")
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
 def _format(config: TableConfig, path: Path) -> str:
     if config.format != "auto":
         return config.format
@@ -143,7 +133,7 @@ def _read_delimited(text: str, config: TableConfig, wanted: list[str], delimiter
     if not isinstance(header, list):
         raise DataError(f"{config.path} has no header: give the column names in the first line")
     positions = [_position(header, name, config) for name in wanted]
-    suspect = _SURROGATE.search(text) is not None
+    suspect = SURROGATE.search(text) is not None
     kept: list[int] = []
     cells: list[list[str]] = [[] for _ in wanted]
     rejects: list[Reject] = []
@@ -151,7 +141,7 @@ def _read_delimited(text: str, config: TableConfig, wanted: list[str], delimiter
         reason = fields if isinstance(fields, str) else ""
         if isinstance(fields, list) and len(fields) != len(header):
             reason = f"{len(fields)} fields where the header has {len(header)}"
-        elif suspect and _SURROGATE.search("".join(fields)):
+        elif suspect and SURROGATE.search("".join(fields)):
             reason = f"bytes that are not {config.encoding}"
         if reason:
             rejects.append(Reject(config.path, line, reason, shorten(lines[line - 1])))
@@ -230,14 +220,14 @@ def _read_jsonl(text: str, config: TableConfig, wanted: list[str]) -> RawTable:
             reason, value = "not a JSON object", json.loads(row)
         except (ValueError, RecursionError) as error:
             reason, value = f"not JSON ({error})", None
-        if isinstance(value, dict) and _SURROGATE.search(row):
+        if isinstance(value, dict) and SURROGATE.search(row):
             reason, value = f"bytes that are not {config.encoding}", None
         if not isinstance(value, dict):
             rejects.append(Reject(config.path, line, reason, shorten(row)))
             continue
         seen.update(dict.fromkeys(value))
         try:
-            texts = [_text(value.get(name)) for name in wanted]
+            texts = [text_of(value.get(name)) for name in wanted]
         except DataError as error:
             rejects.append(Reject(config.path, line, str(error), shorten(row)))
             continue
@@ -248,24 +238,6 @@ def _read_jsonl(text: str, config: TableConfig, wanted: list[str]) -> RawTable:
         if name not in seen and seen:
             raise DataError(_missing(config, name, list(seen)))
     return _table(config.path, wanted, cells, kept, rejects)
-
-
-def _text(value: object) -> str | None:
-    """Return one JSON value as text."""
-    if value is None or isinstance(value, str):
-        # A JSON escape can spell half a character, which no file can store.
-        if value is not None and _SURROGATE.search(value):
-            raise DataError("half a character (a lone surrogate escape)")
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, list):
-        return LIST_MARK.join(_text(part) or "" for part in value)
-    raise DataError("an object where a text, a number or a list belongs")
 
 
 def _read_parquet(data: bytes, config: TableConfig, wanted: list[str]) -> RawTable:
@@ -279,31 +251,8 @@ def _read_parquet(data: bytes, config: TableConfig, wanted: list[str]) -> RawTab
         table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: not a Parquet file ({shorten(str(error))})") from error
-    cells = [_as_text(table[column].combine_chunks(), name) for column in wanted]
+    cells = [arrow_texts(table[column].combine_chunks(), name) for column in wanted]
     return _table(name, wanted, cells, np.arange(1, len(table) + 1), [])
-
-
-def _as_text(column: pa.Array, name: str) -> pa.Array:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _as_text(column.cast(kind.value_type), name)
-    if pa.types.is_floating(kind):  # few distinct ones, as of ratings: each is written once
-        numbers = column.dictionary_encode()
-        return _texts(numbers.dictionary).take(numbers.indices)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _texts(column)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        # Whole seconds: no unit is left to be guessed, and a naive time counts as UTC.
-        zone = kind.tz if pa.types.is_timestamp(kind) else None
-        column = column.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64())
-    try:
-        return column.cast(pa.large_string())
-    except (pa.ArrowException, NotImplementedError) as error:
-        raise DataError(f"{name}: a column of type {kind} is no text or number") from error
-
-
-def _texts(column: pa.Array) -> pa.Array:
-    return pa.array([_text(value) for value in column.to_pylist()], pa.large_string())
 
 
 def _table(

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ssrec_tf.table_reading import LIST_MARK
+from ssrec_tf.table_cells import LIST_MARK
 
 # What common writers put for a missing value. Exact, so that a user `na` stays one.
 MISSING = ("", "NaN", "nan", "NULL", "null", "None", "<NA>", "\\N")

@@ -21,7 +21,8 @@ from ssrec_tf import storage, table_values
 from ssrec_tf.config import DataConfig, TableConfig
 from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.table_attributes import join_attributes
-from ssrec_tf.table_reading import RawTable, Reject, read_table, shorten
+from ssrec_tf.table_cells import shorten
+from ssrec_tf.table_reading import RawTable, Reject, read_table
 
 
 @dataclass(frozen=True)
