@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -159,7 +159,7 @@ def _facts(
 ) -> list[Fact]:
     """Bounds stand on what is offered only; of the others the figures say why it is not."""
     worse, sooner = (WORSE, SOONER) if name == FEWER else (None, None)
-    shares: list[Any] = [
+    shares = [
         Fact(
             f"{name}: p95 of {count} {'text' if count == 1 else 'texts'} over that of the whole",
             _p95(found[name]) / _p95(found[WHOLE]),

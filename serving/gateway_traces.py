@@ -41,7 +41,7 @@ def request_span(here: Passing, headers: Mapping[bytes, bytes]) -> Iterator[None
         try:
             yield
         except Refusal as refusal:
-            here.fields["code"] = refusal.code
+            span.set_attribute("ssrec.code", refusal.code)
             _end(span, here, refusal.status)
             raise
         except BaseException:

@@ -130,8 +130,7 @@ def refitted(loaded: Any, vocabulary_size: int, dropout: float, rows: int) -> An
     as draws with the standard deviation of the kept ones, so that they are of a familiar
     length.
     """
-    sizes = {name: getattr(loaded, name) for name in _SIZE_NAMES if hasattr(loaded, name)}
-    made = create_backbone(architecture_of(loaded), sizes, vocabulary_size, dropout)
+    made = _fresh_like(loaded, vocabulary_size, dropout)
     rng = np.random.default_rng(0)
     for old, new in zip(loaded.weights, made.weights, strict=True):
         value = keras.ops.convert_to_numpy(old)
@@ -159,13 +158,7 @@ def pruned(loaded: Any, layers: int) -> Any:
     before = loaded.transformer_layers
     if layers > len(before):
         raise ConfigError(f"encoder.layers is {layers}: the encoder has {len(before)}; give fewer")
-    sizes = {name: getattr(loaded, name) for name in _SIZE_NAMES if hasattr(loaded, name)}
-    made = create_backbone(
-        architecture_of(loaded),
-        {**sizes, "num_layers": layers},
-        loaded.vocabulary_size,
-        loaded.dropout,
-    )
+    made = _fresh_like(loaded, loaded.vocabulary_size, loaded.dropout, num_layers=layers)
     kept = np.linspace(len(before) - 1, 0, layers).round().astype(int)[::-1]
     pairs = [(_around(loaded), _around(made))]
     pairs += [
@@ -176,6 +169,12 @@ def pruned(loaded: Any, layers: int) -> Any:
         for old, new in zip(olds, news, strict=True):
             new.assign(old)
     return made
+
+
+def _fresh_like(loaded: Any, vocabulary_size: int, dropout: float, **other: int) -> Any:
+    """Make a backbone of `loaded`'s architecture and sizes, but for `other`; weights are fresh."""
+    sizes = {name: getattr(loaded, name) for name in _SIZE_NAMES if hasattr(loaded, name)}
+    return create_backbone(architecture_of(loaded), {**sizes, **other}, vocabulary_size, dropout)
 
 
 def _around(backbone: Any) -> list[Any]:

@@ -32,10 +32,10 @@ class Joint(Recommender):
         width = self.encoder.width
         self.head.build((None, 2 * width))
         own = self.text.item_token_ids  # [items + 1]
-        nameless = np.full_like(own, self.text.vocabulary.item_id)
-        self._nameless = tf.constant(nameless)
-        # Tokens that are always dropped are never trained, and must not speak later.
-        self._own = tf.constant(own if self.config.id_dropout < 1.0 else nameless)
+        if self.config.id_dropout == 1.0:
+            # Tokens that are always dropped are never trained, and must not speak later.
+            own = np.full_like(own, self.text.vocabulary.item_id)
+        self._own = tf.constant(own)
         self.built = True
 
     def call(
@@ -134,7 +134,7 @@ class Joint(Recommender):
         if training:
             *seeds, dropped = tf.unstack(replicas.split(seed, 3))
             kept = replicas.uniform(tf.shape(self._own), dropped) >= self.config.id_dropout
-            own = tf.where(kept, self._own, self._nameless)  # [items + 1]
+            own = tf.where(kept, self._own, self.text.vocabulary.item_id)  # [items + 1]
         targets = batch["target_items"]
         tokens = self.texts.items(targets, seeds[0])  # [batch, targets, item width]
         behaviour = self.behaviour_of(batch, seeds[1])

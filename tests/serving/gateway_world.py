@@ -4,6 +4,9 @@ import hashlib
 import json
 
 import numpy as np
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
 
 from serving.errors import NotFound
@@ -87,6 +90,13 @@ def open_client(settings, model, *, key=KEY, raise_errors=False):
     client = TestClient(gateway, headers=headers, raise_server_exceptions=raise_errors)
     client.gateway = gateway
     return client
+
+
+def span_recorder():
+    """OpenTelemetry's own SDK: a provider of tracers, and where their spans end up."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider, exporter
 
 
 def wait_ready(client):

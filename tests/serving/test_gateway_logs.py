@@ -6,15 +6,18 @@ import logging
 import random
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 
 from serving import gateway_logs, gateway_traces
 from serving.errors import NotFound
 from serving.gateway_logs import Pseudonyms, configure, log, log_fault
-from tests.serving.gateway_world import ByHand, make_settings, open_client, wait_ready
+from tests.serving.gateway_world import (
+    ByHand,
+    make_settings,
+    open_client,
+    span_recorder,
+    wait_ready,
+)
 
 
 @pytest.fixture
@@ -65,8 +68,7 @@ def bodies(rng, secret):
 
 
 def test_no_planted_secret_comes_out(tmp_path, described, stream, monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider, exporter = span_recorder()
     monkeypatch.setattr(gateway_traces, "_TRACER", provider.get_tracer("test"))
     rng = random.Random(5)
     secrets = [plant(rng) for _ in range(1000)]

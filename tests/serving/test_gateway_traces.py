@@ -2,21 +2,23 @@
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from serving import gateway_traces
 from serving.errors import Unavailable
-from tests.serving.gateway_world import ByHand, make_settings, open_client, wait_ready
+from tests.serving.gateway_world import (
+    ByHand,
+    make_settings,
+    open_client,
+    span_recorder,
+    wait_ready,
+)
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @pytest.fixture
 def spans(monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider, exporter = span_recorder()
     monkeypatch.setattr(gateway_traces, "_TRACER", provider.get_tracer("test"))
     return exporter
 
@@ -48,8 +50,7 @@ def test_a_request_and_its_call_stand_in_the_caller_s_trace(tmp_path, described,
 
 
 def test_the_framework_tells_nothing_of_its_own(tmp_path, described, spans, monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider, exporter = span_recorder()
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)  # where FastAPI would look
     with open_client(make_settings(tmp_path, described), ByHand()) as client:
         assert ask(client, {"private film": 1}).status_code == 422
