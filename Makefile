@@ -1,7 +1,8 @@
 # make run    environment, then the main job: data -> SavedModel in served/ssrec
 # make data | status | show   what the data holds; how far the run is; what it found
-# make test   environment with the tests' tools, then every test, with branch coverage
-# make test-fast   those that are done in about a second each
+# make test   environment with the tests' tools, then every test that is done in seconds
+# make test-slow   the others: whole trainings, servers under load, kills
+# make coverage    branch coverage of what the two have run
 # make lint   formatter, linter, types, import directions
 # make bench  measure speed beside PyTorch, write docs/performance.md; ONLY=training, one again
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
@@ -14,7 +15,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test test-fast lint bench lock sbom clean environment environment-dev
+.PHONY: run data status show test test-slow coverage lint bench lock sbom clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -51,12 +52,16 @@ status show: $(RUN_STAMP)
 
 # In the order of the folders, whole runs of the pipeline come early. By the number of tests in a
 # file they would come last, and one worker would be idle for minutes.
-PYTEST := -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
+PYTEST := -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder \
+  --cov --cov-report= --cov-fail-under=0
 test: $(DEV_STAMP)
-	@$(PY) $(PYTEST) --cov --cov-report=term:skip-covered
-
-test-fast: $(DEV_STAMP)
 	@$(PY) $(PYTEST) -m "not slow"
+
+test-slow: $(DEV_STAMP)
+	@$(PY) $(PYTEST) -m slow --cov-append
+
+coverage: $(DEV_STAMP)
+	@$(BIN)coverage report --skip-covered
 
 lint: $(DEV_STAMP)
 	@$(BIN)ruff check .

@@ -19,5 +19,5 @@ def pytest_configure(config):
         "markers", "conformance: asked of the stand-in, or of the server that TF_MODEL_SERVER names"
     )
     config.addinivalue_line(
-        "markers", "slow: takes seconds; runs by default, skip with -m 'not slow'"
+        "markers", "slow: takes many seconds; `make test` leaves it to `make test-slow`"
     )
