@@ -235,6 +235,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
             "behaviour_width",
             "successor_width",
             "companion_width",
+            "popularity_days",
             "text_width",
             "waves",
         ),

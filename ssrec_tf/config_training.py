@@ -106,7 +106,9 @@ class TrainConfig:
     learnt from the labels, of those in `word_min_items` train items or more) or both.
     `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
     `successor_width`, `companion_width`, of the two-level reading: lengths of the vectors that
-    say which item follows which, and which go together; 0 does without.
+    say which item follows which, and which go together; 0 does without. `popularity_days`, of
+    all but the joint reading: in splits whose histories end before their targets, popularity is
+    at last set to that of about so many newest days of train; 0 leaves that of all.
     `targets_per_sequence`, of the joint reading of a BERT: candidates that share one history in
     one sequence, unseen by it and by each other; 0 reads each pair alone, all seeing all.
     `task_weights`: fixed, or uncertainty, which learns them and reads of `rating_weight` and
@@ -128,6 +130,7 @@ class TrainConfig:
     factors: FactorConfig = field(default_factory=FactorConfig)
     successor_width: int = 128
     companion_width: int = 64
+    popularity_days: float = 0.0
     encoder_steps: int = 0
     joint_length: int = 128
     targets_per_sequence: int = 0

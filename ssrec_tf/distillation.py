@@ -39,12 +39,17 @@ def fit(model: Recommender, examples: Path, *, past_only: bool, workdir: Path) -
     Raises:
         NonFiniteError: the loss or a gradient became NaN or infinite.
     """
-    if model.config.ensemble.kind == "none":
-        return learning.fit(model, examples, past_only=past_only, workdir=workdir)
-    members = workdir / "members"
-    ensemble = fit_members(model, examples, past_only=past_only, workdir=members)
-    student = Student(model, ensemble)
-    return learning.fit(model, examples, past_only=past_only, workdir=workdir, trainable=student)
+    student = None
+    if model.config.ensemble.kind != "none":
+        members = workdir / "members"
+        ensemble = fit_members(model, examples, past_only=past_only, workdir=members)
+        student = Student(model, ensemble)
+    state = learning.fit(model, examples, past_only=past_only, workdir=workdir, trainable=student)
+    # After all that is learnt: a student's members, and what is learnt beyond popularity, know
+    # the whole of train.
+    if past_only and isinstance(model, Indexed):
+        learning.follow_recent(model, examples)
+    return state
 
 
 class Student:

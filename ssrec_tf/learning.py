@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.adversarial import FastGradient
-from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
+from ssrec_tf.batching import BatchConfig, evaluation_batches, read_logs, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import (
     companion_vectors,
@@ -22,6 +22,7 @@ from ssrec_tf.cooccurrence import (
 from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
+from ssrec_tf.popularity import recent_shift
 from ssrec_tf.recommenders import Indexed, Joint, Recommender, Retrieval, TwoLevel
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tensorboard import filled_masks, item_projector
@@ -180,6 +181,19 @@ def store_behaviour(model: Indexed, examples: Path) -> None:
         before, after = successor_vectors(logs, count, model.config.successor_width)
         companions = companion_vectors(logs, count, model.config.companion_width)
         model.store_order(before, after, companions)
+
+
+def follow_recent(model: Indexed, examples: Path) -> None:
+    """Shift the next item's log shares to what `train.popularity_days` says is recent."""
+    if model.config.popularity_days > 0:
+        logs = list(read_logs(examples, "train"))
+        items, times = (
+            np.concatenate([np.empty(0, np.int64), *(log[name].numpy() for log in logs)])
+            for name in ("history_items", "history_times")
+        )
+        count = len(model.text.item_tokens)
+        shift = recent_shift(items, times, count, model.config.popularity_days)
+        model.items.next_bias.assign_add(shift)
 
 
 def _fit(
