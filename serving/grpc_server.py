@@ -20,8 +20,11 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from tensorflow_serving.apis.classification_pb2 import ClassificationResponse
+from tensorflow_serving.apis.regression_pb2 import RegressionResponse
 
 from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
+from serving.inference import classify, fill_spec, infer, regress
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.server_configs import release_of
 from serving.versions import Versions
@@ -29,6 +32,7 @@ from serving.versions import Versions
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _WORKERS = 8
 _INTERNAL = 13  # of tensorflow.error.Code
+_NAMELESS = "ModelSpec has no name specified."
 
 
 def start(versions: Versions, address: str) -> grpc.Server | None:
@@ -64,6 +68,8 @@ def _find(versions: Versions, request: Any) -> Servable:
 def _spec(request: Any) -> Any:
     if not request.HasField("model_spec"):
         raise InvalidArgument("Missing ModelSpec")
+    if not request.model_spec.name:
+        raise InvalidArgument(_NAMELESS)
     return request.model_spec
 
 
@@ -96,7 +102,7 @@ def _array(name: str, proto: Any) -> np.ndarray:
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the rest is refused as no signature's method."""
+    """Everything that is asked of a model."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
@@ -110,29 +116,29 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return _answer(context, lambda: self._metadata(request))
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuse: no signature is a classification."""
-        return _answer(context, lambda: self._expect(request, "classify"))
+        """Classes and scores of examples."""
+        return _answer(
+            context, lambda: self._on_examples(request, ClassificationResponse(), classify)
+        )
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuse: no signature is a regression."""
-        return _answer(context, lambda: self._expect(request, "regress"))
+        """A value for each example."""
+        return _answer(context, lambda: self._on_examples(request, RegressionResponse(), regress))
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuse, by the first of its tasks."""
-        return _answer(context, lambda: self._tasks(request))
+        """Several of the two on the same examples."""
+        return _answer(context, lambda: self._infer(request))
 
-    def _tasks(self, request: Any) -> None:
+    def _on_examples(self, request: Any, response: Any, work: Callable[..., Any]) -> Any:
+        servable, spec = _find(self._versions, request), request.model_spec
+        response.result.CopyFrom(work(servable, spec.signature_name, request.input))
+        fill_spec(response.model_spec, servable, spec)
+        return response
+
+    def _infer(self, request: Any) -> Any:
         if not request.tasks:
-            raise InvalidArgument("MultiInference: there is no task; send one")
-        task = request.tasks[0]
-        methods = {f"tensorflow/serving/{name}": name for name in ("classify", "regress")}
-        if task.method_name not in methods:
-            raise InvalidArgument(f"Unsupported signature method_name: {task.method_name}")
-        self._expect(task, methods[task.method_name])
-
-    def _expect(self, request: Any, method: str) -> None:
-        servable = _find(self._versions, request)
-        servable.expect(request.model_spec.signature_name, method)
+            raise InvalidArgument(_NAMELESS)
+        return infer(_find(self._versions, request.tasks[0]), request)
 
     def _predict(self, request: Any) -> Any:
         servable = _find(self._versions, request)
@@ -142,9 +148,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise FailedPrecondition(f'Serving signature key "{name}" not found.')
         outputs = servable.run(name, inputs, list(request.output_filter))
         response = predict_pb2.PredictResponse()
-        response.model_spec.name = request.model_spec.name
-        response.model_spec.version.value = servable.version
-        response.model_spec.signature_name = name
+        fill_spec(response.model_spec, servable, request.model_spec)
         for key, value in outputs.items():
             response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
         return response

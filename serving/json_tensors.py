@@ -29,6 +29,22 @@ def parse_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.nd
     Raises:
         InvalidArgument: names what is wrong.
     """
+    request, name = parse_object(body)
+    rows, columns = request.get("instances"), request.get("inputs")
+    if (rows is None) == (columns is None):
+        raise InvalidArgument('Missing "instances" or "inputs" key; give one of the two')
+    inputs = servable.signature(name).inputs
+    values = _by_column(rows, inputs) if columns is None else _named(columns, inputs)
+    arrays = {key: _array(key, value, inputs[key]) for key, value in values.items()}
+    return name, arrays, columns is None
+
+
+def parse_object(body: bytes) -> tuple[dict[str, Any], str]:
+    """A request's JSON object, and the signature that it names, "" where it names none.
+
+    Raises:
+        InvalidArgument: it is no JSON, no object, or the name is no text.
+    """
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -38,13 +54,7 @@ def parse_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.nd
     name = request.get("signature_name", "")
     if not isinstance(name, str):
         raise InvalidArgument("JSON Value: signature_name must be a string")
-    rows, columns = request.get("instances"), request.get("inputs")
-    if (rows is None) == (columns is None):
-        raise InvalidArgument('Missing "instances" or "inputs" key; give one of the two')
-    inputs = servable.signature(name).inputs
-    values = _by_column(rows, inputs) if columns is None else _named(columns, inputs)
-    arrays = {key: _array(key, value, inputs[key]) for key, value in values.items()}
-    return name, arrays, columns is None
+    return request, name
 
 
 def format_response(outputs: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
@@ -134,7 +144,7 @@ def _flatten(value: Any) -> tuple[list[Any], list[int]]:
 def _leaf(value: Any, dtype: tf.DType) -> Any:
     """One value; an integer that `dtype` cannot hold is refused, a float is rounded."""
     if dtype == tf.string:
-        return _bytes(value)
+        return leaf_bytes(value)
     if dtype.is_bool:
         if not isinstance(value, bool):
             raise ValueError(f"{_show(value)} is not true or false")
@@ -153,7 +163,12 @@ def _leaf(value: Any, dtype: tf.DType) -> Any:
         raise ValueError(f"{_show(value)} is too big to be stored in double") from None
 
 
-def _bytes(value: Any) -> bytes:
+def leaf_bytes(value: Any) -> bytes:
+    """A text's bytes, or those of `{"b64": ...}`.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST paths: predict, status and metadata."""
+"""TensorFlow Serving's REST paths: predict, classify, regress, status and metadata."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from google.protobuf import json_format
 
 from serving.errors import InvalidArgument, NotFound, ServingError
 from serving.grpc_server import model_status, signature_map
+from serving.inference import classify, regress
+from serving.json_examples import format_classes, format_values, parse_examples
 from serving.json_tensors import format_response, parse_request
 from serving.servable import Servable
 from serving.versions import Versions
@@ -56,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(self._get)
 
     def do_POST(self) -> None:
-        """Predict."""
+        """Predict, classify, regress."""
         self._respond(self._post)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -114,8 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
         if match["verb"] not in ("predict", "classify", "regress"):
             raise self._malformed()
         servable = self._find(match)
-        if match["verb"] != "predict":
-            servable.expect("", match["verb"])
+        if match["verb"] == "classify":
+            name, examples = parse_examples(body)
+            return format_classes(classify(servable, name, examples))
+        if match["verb"] == "regress":
+            name, examples = parse_examples(body)
+            return format_values(regress(servable, name, examples))
         name, inputs, in_rows = parse_request(body, servable)
         return format_response(servable.run(name, inputs), in_rows=in_rows)
 

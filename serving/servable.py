@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.errors import InvalidArgument, ServingError, Unimplemented
+from serving.errors import InvalidArgument, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
 _MOST_WARMUPS = 1000
@@ -59,23 +59,6 @@ class Servable:
         if name not in self.signatures:
             raise InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
         return self.signatures[name]
-
-    def expect(self, name: str, method: str) -> None:
-        """Refuse a signature that is not of `method`, `classify` or `regress`.
-
-        This project's signatures are of neither: TensorFlow Serving refuses those calls, too.
-
-        Raises:
-            InvalidArgument: it is of another method, or there is none of that name.
-            Unimplemented: it is of that method, which the stand-in lacks.
-        """
-        found, wanted = self.signature(name).method_name, f"tensorflow/serving/{method}"
-        if found != wanted:
-            title = {"classify": "classification", "regress": "regression"}[method]
-            raise InvalidArgument(
-                f"Expected {title} signature method_name to be {wanted}. Was: {found}"
-            )
-        raise Unimplemented(f"{method} is not in this stand-in; use predict")
 
     def run(
         self, name: str, inputs: Mapping[str, np.ndarray], outputs: list[str] | None = None

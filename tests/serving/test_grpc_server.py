@@ -3,14 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 from serving import grpc_server
@@ -108,39 +105,6 @@ def test_a_tensor_that_is_none(stub):
     body.inputs["text"].tensor_content = b"x"
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(body, timeout=20)
-    assert caught.value.code().name == "INVALID_ARGUMENT"
-
-
-@pytest.mark.parametrize(
-    ("call", "body"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest()),
-        ("Regress", regression_pb2.RegressionRequest()),
-        ("MultiInference", inference_pb2.MultiInferenceRequest()),
-    ],
-)
-def test_what_no_signature_is(stub, call, body):
-    # As TensorFlow Serving: the signatures' method is predict, and the call is refused.
-    spec = body.tasks.add().model_spec if call == "MultiInference" else body.model_spec
-    if call == "MultiInference":
-        body.tasks[0].method_name = "tensorflow/serving/regress"
-    for name, code, message in (
-        ("toy", "INVALID_ARGUMENT", "method_name to be tensorflow/serving/"),
-        ("films", "NOT_FOUND", "films"),
-    ):
-        spec.name = name
-        with pytest.raises(grpc.RpcError, match=message) as caught:
-            getattr(stub, call)(body, timeout=20)
-        assert caught.value.code().name == code
-
-
-@pytest.mark.parametrize("method", ["", "tensorflow/serving/predict"])
-def test_tasks_that_are_none(stub, method):
-    body = inference_pb2.MultiInferenceRequest()
-    for _ in range(bool(method)):
-        body.tasks.add().method_name = method
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.MultiInference(body, timeout=20)
     assert caught.value.code().name == "INVALID_ARGUMENT"
 
 
