@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument("--name", default="ssrec", help="of the model in requests")
     up.add_argument("--config", type=Path, help="models.config: versions and labels")
     up.add_argument("--key", type=Path, help="public key: load only what it signed")
+    up.add_argument("--batching", type=Path, help="batching.config: run together what meets")
+    up.add_argument("--ssl", type=Path, help="ssl.config: gRPC over TLS")
     check = commands.add_parser("check", help="ask a served model everything once")
     check.add_argument("folder", type=Path)
     gateway = commands.add_parser("gateway", help="answer over HTTP in front of a model server")
@@ -49,9 +51,8 @@ def _up(parsed: argparse.Namespace) -> int:
     check_folder(parsed.folder)
     binary = real_server()
     kind = "tensorflow_model_server" if binary else "stand-in"
-    endpoint = Endpoint(
-        parsed.port, parsed.rest_port, parsed.name, kind, config=parsed.config, key=parsed.key
-    )
+    files = {name: getattr(parsed, name) for name in ("config", "key", "batching", "ssl")}
+    endpoint = Endpoint(parsed.port, parsed.rest_port, parsed.name, kind, **files)
     if binary:
         return serve_real(binary, parsed.folder, endpoint)
     stop = threading.Event()

@@ -58,14 +58,14 @@ def vectors(outputs: Outputs) -> np.ndarray:
 
 
 def recommend_inputs(behaviours: Sequence[str], k: int) -> Arrays:
-    """Of `recommend`: string [n], and a scalar."""
-    return {"behaviour": strings(behaviours), "k": np.array(k, np.int32)}
+    """Of `recommend`: string [n], and int32 [n]."""
+    return {"behaviour": strings(behaviours), "k": np.full(len(behaviours), k, np.int32)}
 
 
 def recommendations(outputs: Outputs) -> list[list[tuple[str, float]]]:
-    """For each behaviour (id, score), best first."""
+    """For each behaviour (id, score), best first; what stands for nothing is left out."""
     return [
-        [(text(item), float(score)) for item, score in zip(items, scores, strict=True)]
+        [(text(item), float(score)) for item, score in zip(items, scores, strict=True) if item]
         for items, scores in zip(outputs["items"], outputs["scores"], strict=True)
     ]
 

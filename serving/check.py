@@ -40,7 +40,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "candidates": [["first", "second", ""]],
     },
     "embed": {"text": ["a text", ""]},
-    "recommend": {"behaviour": [_BEHAVIOUR, ""], "k": 3},
+    "recommend": {"behaviour": [_BEHAVIOUR, ""], "k": [3, 3]},
 }
 """A valid request for each signature of the contract."""
 _NUMBERS = {

@@ -161,7 +161,7 @@ class Service:
     async def _recommend(self, asked: _Asked, request: RecommendRequest) -> Body:
         inputs = calls.recommend_inputs([asked.behaviour.lines()], request.k)
         first = await self._model.predict("recommend", inputs, who=asked.who, until=asked.until)
-        names = [name for name, _ in calls.recommendations(first)[0] if name]
+        names = [name for name, _ in calls.recommendations(first)[0]]
         if not names:
             return asked.answer(first.version, [])
         items = [self._from_catalogue(name) for name in names]

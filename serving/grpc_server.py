@@ -35,8 +35,10 @@ _INTERNAL = 13  # of tensorflow.error.Code
 _NAMELESS = "ModelSpec has no name specified."
 
 
-def start(versions: Versions, address: str) -> grpc.Server | None:
-    """Start a server on `address`; nothing where the port is taken."""
+def start(
+    versions: Versions, address: str, credentials: grpc.ServerCredentials | None = None
+) -> grpc.Server | None:
+    """Start a server on `address`, over TLS with `credentials`; nothing where the port is taken."""
     server = grpc.server(
         futures.ThreadPoolExecutor(_WORKERS),
         options=[
@@ -50,7 +52,11 @@ def start(versions: Versions, address: str) -> grpc.Server | None:
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(versions), server)
     try:
-        if server.add_insecure_port(address) == 0:
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+        if port == 0:
             return None
     except RuntimeError:
         return None

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.batching import Batcher
 from serving.errors import InvalidArgument, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -22,15 +23,16 @@ _HEADING = "Graph execution error:"
 class Servable:
     """A loaded version; safe to be called from many threads."""
 
-    def __init__(self, folder: Path, version: int) -> None:
+    def __init__(self, folder: Path, version: int, batcher: Batcher | None = None) -> None:
         """Load the graph with the tag `serve`, restore its variables, run its init op.
 
-        Warm-up requests of the version are replayed before anybody else's.
+        Warm-up requests of the version are replayed before anybody else's, and batched as
+        theirs where there is a `batcher`.
 
         Raises:
             ServingError: the folder holds no SavedModel that a session can load.
         """
-        self.version = version
+        self.version, self._batcher = version, batcher
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         try:
             with self.session.graph.as_default(), _quiet():
@@ -100,12 +102,19 @@ class Servable:
                 raise InvalidArgument(f"duplicate output tensor alias: {key}")
         fetches = {key: signature.outputs[key].name for key in wanted}
         try:
-            answer: dict[str, np.ndarray] = self.session.run(fetches, feed)
+            answer = self._batched(fetches, feed)
         except (tf.errors.InvalidArgumentError, ValueError) as error:
             raise InvalidArgument(_first_line(error)) from None
         except (RuntimeError, tf.errors.OpError) as error:  # closed, out of memory, ...
             raise ServingError(f"signature {name}: {_first_line(error)}") from None
         return {key: np.asarray(value) for key, value in answer.items()}
+
+    def _batched(self, fetches: dict[str, str], feed: dict[str, np.ndarray]) -> Any:
+        """Outputs by name, of this request alone or out of a batch."""
+        if self._batcher is None:
+            return self.session.run(fetches, feed)
+        key = (self, *sorted(fetches.values()), *sorted(feed))
+        return self._batcher.run(key, feed, lambda merged: self.session.run(fetches, merged))
 
     def _warm_up(self, path: Path) -> None:
         """Replay what the version brings for that; TensorFlow Serving takes 1,000 at most."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -70,23 +71,15 @@ def read_models(path: Path, name: str) -> tuple[Release, str]:
         NotFound: the file cannot be read, or says nothing of the model.
         InvalidArgument: it is none.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{path} cannot be read: {error}") from None
-    try:
-        body = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except text_format.ParseError as error:
-        raise InvalidArgument(f"{path} is no models.config: {error}") from None
-    return release_of(body, name)
+    return release_of(read_message(path, model_server_config_pb2.ModelServerConfig()), name)
 
 
 def batching_message(sizes: Sequence[int], threads: int, timeout_micros: int = 2000) -> Any:
-    """`BatchingParameters`, for servers of which `serving_default` and `embed` are asked.
+    """`BatchingParameters`, for servers that are asked anything but `rank`, or that in one size.
 
     Nothing is padded, for TensorFlow Serving pads with a tensor's first element: a shorter
-    history would go on with its oldest event as the newest. So it refuses `rank` requests
-    of unequal lengths that meet in a batch, and `recommend`, whose `k` is a scalar, always.
+    history would go on with its oldest event as the newest. So it refuses `rank` requests of
+    unequal lengths that meet in a batch.
 
     Raises:
         InvalidArgument: sizes that do not increase, or fewer than one thread.
@@ -125,6 +118,39 @@ def ssl_message(certificate: Path, key: Path, ca: Path) -> Any:
         raise NotFound(f"a file of the certificate cannot be read: {error}") from None
     body.client_verify = True
     return body
+
+
+def read_ssl(path: Path) -> grpc.ServerCredentials:
+    """Credentials of a server, from `ssl.config`.
+
+    Raises:
+        NotFound: the file cannot be read.
+        InvalidArgument: it is none.
+    """
+    body = read_message(path, message("SSLConfig")())
+    if not (body.server_key and body.server_cert):
+        raise InvalidArgument(f"{path} lacks server_key or server_cert; give both, as PEM")
+    return grpc.ssl_server_credentials(
+        [(body.server_key.encode(), body.server_cert.encode())],
+        root_certificates=body.custom_ca.encode() or None,
+        require_client_auth=body.client_verify,
+    )
+
+
+def read_message(path: Path, body: Any) -> Any:
+    """A message read from its file; `body` is an empty one.
+
+    Raises:
+        NotFound: the file cannot be read.
+        InvalidArgument: it is no such file.
+    """
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), body)
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"{path} cannot be read: {error}") from None
+    except text_format.ParseError as error:
+        kind = type(body).DESCRIPTOR.name
+        raise InvalidArgument(f"{path} is no {kind}: {error}") from None
 
 
 def write(path: Path, body: Any, *, secret: bool = False) -> None:

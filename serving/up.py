@@ -29,7 +29,8 @@ class Endpoint:
     """Where a server listens, who it is, and what it may load.
 
     `config` is a `models.config`, read again and again; `key` a public key: only versions that
-    it signed are loaded, and only if their graphs hold nothing but core ops.
+    it signed are loaded, and only if their graphs hold nothing but core ops. `batching` is a
+    `batching.config`, `ssl` an `ssl.config`: gRPC over TLS.
     """
 
     grpc_port: int
@@ -38,6 +39,8 @@ class Endpoint:
     server: str
     config: Path | None = None
     key: Path | None = None
+    batching: Path | None = None
+    ssl: Path | None = None
 
 
 def real_server() -> str | None:
@@ -68,6 +71,13 @@ def start_real(binary: str, folder: Path, endpoint: Endpoint) -> subprocess.Pope
             f"--model_config_file={endpoint.config.resolve()}",
             "--model_config_file_poll_wait_seconds=1",
         ]
+    if endpoint.batching is not None:
+        command += [
+            "--enable_batching",
+            f"--batching_parameters_file={endpoint.batching.resolve()}",
+        ]
+    if endpoint.ssl is not None:
+        command += [f"--ssl_config_file={endpoint.ssl.resolve()}"]
     if endpoint.key is not None:
         for version in list_versions(folder):  # the server has no gate of its own
             _gate(endpoint)(folder / str(version))
@@ -99,7 +109,7 @@ def serve_stand_in(folder: Path, endpoint: Endpoint, stop: threading.Event) -> N
     _require_free(endpoint)
     print(
         "This is a local stand-in, not TensorFlow Serving (no tensorflow_model_server found): "
-        "same gRPC and REST, not its speed or batching.",
+        "same gRPC and REST, not its speed.",
         flush=True,
     )
     with stand_in(folder, endpoint):
@@ -121,20 +131,25 @@ def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
         Unavailable: the version cannot be loaded.
     """
     from serving import grpc_server, rest_server
+    from serving.batching import Batcher, read_parameters
+    from serving.server_configs import read_ssl
     from serving.versions import Versions
 
     release = _release(endpoint)
-    versions = Versions(
-        endpoint.model,
-        folder,
-        release=release and release(),
-        gate=_gate(endpoint) if endpoint.key else None,
-        reread=release,
-    )
-    rest = grpc = None
+    credentials = read_ssl(endpoint.ssl) if endpoint.ssl else None
+    batcher = Batcher(read_parameters(endpoint.batching)) if endpoint.batching else None
+    versions = rest = grpc = None
     try:
+        versions = Versions(
+            endpoint.model,
+            folder,
+            release=release and release(),
+            gate=_gate(endpoint) if endpoint.key else None,
+            reread=release,
+            batcher=batcher,
+        )
         # gRPC first, as the real server does: who sees REST's status may ask over either.
-        grpc = grpc_server.start(versions, f"{HOST}:{endpoint.grpc_port}")
+        grpc = grpc_server.start(versions, f"{HOST}:{endpoint.grpc_port}", credentials)
         if grpc is None:
             raise _taken(endpoint.grpc_port, "--port")
         rest = rest_server.start(versions, HOST, endpoint.rest_port)
@@ -147,7 +162,10 @@ def stand_in(folder: Path, endpoint: Endpoint) -> Iterator[None]:
         if rest is not None:
             rest.shutdown()
             rest.server_close()
-        versions.close()
+        if batcher is not None:
+            batcher.close()
+        if versions is not None:
+            versions.close()
 
 
 def _release(endpoint: Endpoint) -> Callable[[], Release] | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serving.batching import Batcher
 from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError, Unavailable
 from serving.servable import Servable
 from serving.server_configs import Release
@@ -32,6 +33,7 @@ class Versions:
         release: Release | None = None,
         gate: Callable[[Path], None] | None = None,
         reread: Callable[[], Release] | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         """Load what is wanted.
 
@@ -41,6 +43,7 @@ class Versions:
             release: which of them, with which labels.
             gate: raises what speaks against loading a version, before it is loaded.
             reread: asked for the release again and again, as a file that may change.
+            batcher: of requests that meet.
 
         Raises:
             NotFound: no folder, or no version in it.
@@ -48,6 +51,7 @@ class Versions:
         """
         self.name, self.folder = name, folder
         self._release, self._gate, self._reread = release or Release(), gate, reread
+        self._batcher = batcher
         self._read = self._release
         self._failed: dict[int, tuple[float, str]] = {}  # version -> when, why
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -164,7 +168,7 @@ class Versions:
         folder = self.folder / str(version)
         if self._gate is not None:
             self._gate(folder)
-        return Servable(folder, version)
+        return Servable(folder, version, self._batcher)
 
     def _load_first(self) -> None:
         if not self.folder.is_dir():

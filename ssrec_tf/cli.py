@@ -216,7 +216,7 @@ def _recommend(parsed: argparse.Namespace) -> None:
     import tensorflow as tf
 
     out = signatures["recommend"](
-        behaviour=tf.constant([_behaviour(parsed)]), k=tf.constant(parsed.k)
+        behaviour=tf.constant([_behaviour(parsed)]), k=tf.constant([parsed.k])
     )
     for item, score in zip(out["items"][0].numpy(), out["scores"][0].numpy(), strict=True):
         print(json.dumps({"item": item.decode(), "score": round(float(score), 4)}))

@@ -86,7 +86,7 @@ class ServingGraph(tf.Module):
         }
         if isinstance(self._hidden(), Indexed):
             made["recommend"] = tf.function(self.recommend, autograph=False).get_concrete_function(
-                behaviour, spec("k", [], tf.int32)
+                behaviour, spec("k", [None], tf.int32)
             )
         return made
 
@@ -147,18 +147,23 @@ class ServingGraph(tf.Module):
 
         Args:
             behaviour: string [batch].
-            k: int32 [], how many, at least 1.
+            k: int32 [batch], how many, at least 1.
 
         Returns:
-            `items` string [batch, k] ids, best first; `scores` float32 [batch, k].
+            `items` string [batch, largest k] ids, best first; `scores` float32, the same. Of a
+            row that asks for fewer the rest is "" and -inf.
         """
+        _check_equal("behaviour", behaviour, "k", k)
         tf.debugging.assert_positive(k, "k must be at least 1")
         read, events, _ = self._read_text(behaviour)
         model = self._hidden()
         reading = model.read(read, self._vectors(events))
         query = model.full_query(reading)
-        scores, places = top_unseen(self.index, query, events.refs - 1, k, self._catalogue)
-        return {"items": tf.gather(self._item_ids, places + 1), "scores": scores}
+        most = tf.reduce_max(k)
+        scores, places = top_unseen(self.index, query, events.refs - 1, most, self._catalogue)
+        wanted = tf.range(tf.shape(scores)[1]) < k[:, None]  # [batch, largest k]
+        items = tf.gather(self._item_ids, tf.where(wanted, places + 1, 0))
+        return {"items": items, "scores": tf.where(wanted, scores, float("-inf"))}
 
     # Steps
 

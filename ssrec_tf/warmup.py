@@ -25,7 +25,8 @@ def write_warmup(path: Path, signatures: Mapping[str, Any], texts: Sequence[str]
         texts: of items, at least one.
 
     Returns:
-        How many requests.
+        How many requests, each of one row: a server that batches refuses a version whose
+        warm-up does not fit into its largest batch.
     """
     count = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -55,8 +56,8 @@ def _requests(texts: Sequence[str], events: int, candidates: int) -> dict[str, d
             # One that no catalogue holds takes the way through the encoder.
             "candidates": [[*pick(candidates - 1), "a new item, added this morning"]],
         },
-        "embed": {"text": pick(min(candidates, 16))},
-        "recommend": {"behaviour": [behaviour], "k": tf.constant(1, tf.int32)},
+        "embed": {"text": pick(1)},
+        "recommend": {"behaviour": [behaviour], "k": tf.constant([1], tf.int32)},
     }
 
 

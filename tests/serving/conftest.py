@@ -92,12 +92,17 @@ class Ranker(tf.Module):
     def embed(self, text):
         return {"vector": tf.stack([self.table.lookup(text), self.rate(text)], axis=1)}
 
-    @tf.function(input_signature=[STRINGS, tf.TensorSpec([], tf.int32)])
+    @tf.function(input_signature=[STRINGS, tf.TensorSpec([None], tf.int32)])
     def recommend(self, behaviour, k):
         tf.debugging.assert_less_equal(k, 3, message="k is larger than the catalogue")
-        items = tf.constant(["Toy Story", "Heat", "电影\x00."])[:k]
+        items = tf.constant(["Toy Story", "Heat", "电影\x00."])[: tf.reduce_max(k)]
         items = tf.tile(items[None], [tf.size(behaviour), 1])
         return {"items": items, "scores": self.rate(items)}
+
+    @tf.function(input_signature=[STRINGS, tf.TensorSpec([], tf.int32)])
+    def first(self, text, k):
+        tf.debugging.assert_less_equal(k, 3, message="k is larger than 3")
+        return {"text": text[:k]}
 
     @tf.function(input_signature=[STRINGS])
     def echo(self, text):
@@ -111,6 +116,7 @@ def save_ranker(folder: Path, *, bias: float = 0.25, names=None) -> Path:
         "rank": model.rank,
         "embed": model.embed,
         "recommend": model.recommend,
+        "first": model.first,
         "echo": model.echo,
     }
     chosen = {name: f for name, f in signatures.items() if names is None or name in names}

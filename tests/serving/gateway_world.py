@@ -52,7 +52,7 @@ class ByHand:
         return {"rating": rating, "click_probability": rating / 10, "ranking": ranking}
 
     def _recommend(self, inputs):
-        k = int(inputs["k"])
+        k = int(inputs["k"][0])
         ids = [b"t", b"h", b"f"][:k]
         return {"items": np.array([ids], object), "scores": np.array([[3.0, 2.0, 1.0][:k]])}
 

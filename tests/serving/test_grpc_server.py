@@ -54,7 +54,7 @@ def test_predict_and_its_model_spec(stub):
 
 
 def test_only_the_outputs_asked_for(stub):
-    response = stub.Predict(request("recommend", behaviour=["a"], k=1, outputs=["items"]))
+    response = stub.Predict(request("recommend", behaviour=["a"], k=[1], outputs=["items"]))
     assert {key: value.tolist() for key, value in arrays(response).items()} == {
         "items": [[b"Toy Story"]]
     }
@@ -87,7 +87,7 @@ def test_an_empty_batch(stub):
         (request(text=["a"], outputs=["v"]), "INVALID_ARGUMENT", "in the set {vector}"),
         (request(text=["a"], outputs=["vector"] * 2), "INVALID_ARGUMENT", "duplicate output"),
         (predict_pb2.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
-        (request("recommend", behaviour=["a"], k=4), "INVALID_ARGUMENT", "k is larger than"),
+        (request("recommend", behaviour=["a"], k=[4]), "INVALID_ARGUMENT", "k is larger than"),
         (request("recommend", behaviour=["a"], k=np.int64(2)), "INVALID_ARGUMENT", "int32"),
     ],
 )
@@ -116,7 +116,7 @@ def test_metadata(stub):
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
     assert {"serving_default", "rank", "embed", "recommend"} <= set(signatures.signature_def)
-    k = signatures.signature_def["recommend"].inputs["k"]
+    k = signatures.signature_def["first"].inputs["k"]
     assert (k.dtype, len(k.tensor_shape.dim)) == (3, 0)  # int32, a scalar
     body.metadata_field.append("weights")
     with pytest.raises(grpc.RpcError, match="weights"):

@@ -101,13 +101,11 @@ def test_matrices_and_versions(predict):
 
 
 def test_a_scalar_goes_in_columns_only(predict):
-    columns = {"behaviour": ["", "a"], "k": 2}
-    status, body = predict({"signature_name": "recommend", "inputs": columns})
-    assert status == 200
-    assert body["outputs"]["items"] == [["Toy Story", "Heat"]] * 2
-    assert body["outputs"]["scores"] == [[5.25, 4.25]] * 2
-    rows = [{"behaviour": "", "k": 2}]
-    status, body = predict({"signature_name": "recommend", "instances": rows})
+    columns = {"text": ["a", "b", "c"], "k": 2}
+    status, body = predict({"signature_name": "first", "inputs": columns})
+    assert (status, body) == (200, {"outputs": ["a", "b"]})
+    rows = [{"text": "", "k": 2}]
+    status, body = predict({"signature_name": "first", "instances": rows})
     assert status == 400
     assert "k has shape [1], expected ()" in body["error"]
 
@@ -214,13 +212,13 @@ def test_deep_nesting_is_refused_where_json_still_reads_it(predict, depth):
         (2**31, "outside"),
         (-(10**400), "outside"),
         ([[1], [2, 3]], "lists of unequal length"),
-        (9, "k is larger than the catalogue"),
+        (9, "k is larger than 3"),
     ],
 )
 def test_a_number_is_refused_rather_than_changed(predict, k, message):
     # 2**31 cut to an int32 would be a negative k.
-    inputs = {"behaviour": [""], "k": k}
-    status, answer = predict({"signature_name": "recommend", "inputs": inputs})
+    inputs = {"text": [""], "k": k}
+    status, answer = predict({"signature_name": "first", "inputs": inputs})
     assert status == 400
     assert message in answer["error"]
 

@@ -23,7 +23,14 @@ def test_the_empty_name_is_serving_default(servable):
 
 
 def test_the_init_op_is_no_signature(servable):
-    assert set(servable.signatures) == {"serving_default", "rank", "embed", "recommend", "echo"}
+    assert set(servable.signatures) == {
+        "serving_default",
+        "rank",
+        "embed",
+        "recommend",
+        "first",
+        "echo",
+    }
 
 
 def test_table_and_variable_are_those_that_were_saved(servable):
@@ -31,10 +38,10 @@ def test_table_and_variable_are_those_that_were_saved(servable):
 
 
 def test_the_graphs_own_words_without_its_stack(servable):
-    inputs = {"behaviour": np.array([b""], dtype=object), "k": np.array(9, np.int32)}
+    inputs = {"text": np.array([b""], dtype=object), "k": np.array(9, np.int32)}
     with pytest.raises(InvalidArgument) as caught:
-        servable.run("recommend", inputs)
-    assert str(caught.value).startswith("assertion failed: [k is larger than the catalogue]")
+        servable.run("first", inputs)
+    assert str(caught.value).startswith("assertion failed: [k is larger than 3]")
     assert "\n" not in str(caught.value)
 
 

@@ -73,6 +73,7 @@ def test_the_real_server_gets_its_flags_and_the_signal(toy, tmp_path, number):
     server = start(
         toy,
         *("--port", str(port), "--rest-port", str(rest_port), "--name", "films"),
+        *("--batching", "batching.config", "--ssl", "/etc/ssl.config"),
         env={"TF_MODEL_SERVER": binary},
     )
     try:
@@ -84,6 +85,9 @@ def test_the_real_server_gets_its_flags_and_the_signal(toy, tmp_path, number):
             f"--rest_api_port={rest_port}",
             "--model_name=films",
             f"--model_base_path={toy}",
+            "--enable_batching",
+            f"--batching_parameters_file={ROOT / 'batching.config'}",
+            "--ssl_config_file=/etc/ssl.config",
         ]
         server.send_signal(number)
         out, error = server.communicate(timeout=20)

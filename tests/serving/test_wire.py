@@ -1,19 +1,18 @@
 """mTLS to a server that asks for it; certificates are made here."""
 
 import datetime
-from concurrent import futures
 
-import grpc
 import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.errors import Unavailable
+from serving.errors import InvalidArgument, Unavailable
 from serving.retrying import NO_RETRIES
+from serving.server_configs import read_ssl, ssl_message, write
 from serving.transports import GrpcTransport
+from serving.up import Endpoint, free_port, stand_in
 from serving.wire import load_credentials
 
 TEXT = {"text": np.array([b"a"], dtype=object)}
@@ -65,35 +64,23 @@ class Authority:
 PEM = serialization.Encoding.PEM
 
 
-class Answering(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def Predict(self, request, context):  # noqa: N802
-        return predict_pb2.PredictResponse()
-
-
 @pytest.fixture
 def authority(tmp_path):
     return Authority(tmp_path, "ours")
 
 
 @pytest.fixture
-def port(authority):
-    certificate, key = authority.issue("server")
-    credentials = grpc.ssl_server_credentials(
-        [(key.read_bytes(), certificate.read_bytes())],
-        root_certificates=authority.path.read_bytes(),
-        require_client_auth=True,
-    )
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Answering(), server)
-    port = server.add_secure_port("localhost:0", credentials)
-    server.start()
-    yield port
-    server.stop(None)
+def port(authority, toy, tmp_path):
+    settings = tmp_path / "ssl.config"
+    write(settings, ssl_message(*authority.issue("server"), authority.path), secret=True)
+    where = Endpoint(free_port(), free_port(), "toy", "stand-in", ssl=settings)
+    with stand_in(toy, where):
+        yield where.grpc_port
 
 
 def ask(port, credentials):
     transport = GrpcTransport(
-        f"localhost:{port}", timeout=3.0, retries=NO_RETRIES, credentials=credentials
+        f"localhost:{port}", "toy", timeout=3.0, retries=NO_RETRIES, credentials=credentials
     )
     try:
         return transport.predict("embed", TEXT)
@@ -102,7 +89,8 @@ def ask(port, credentials):
 
 
 def test_both_sides_show_who_they_are(authority, port):
-    assert ask(port, load_credentials(authority.path, *authority.issue("gateway"))) == {}
+    answer = ask(port, load_credentials(authority.path, *authority.issue("gateway")))
+    assert answer["vector"].tolist() == [[3.0, 3.25]]
 
 
 def test_nobody_else_gets_in(authority, port, tmp_path):
@@ -116,3 +104,12 @@ def test_nobody_else_gets_in(authority, port, tmp_path):
     ):
         with pytest.raises(Unavailable):
             ask(port, credentials)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("x: 1", "is no SSLConfig"), ('server_key: "k"', "lacks server_key or")]
+)
+def test_settings_that_are_none(tmp_path, text, message):
+    (tmp_path / "ssl.config").write_text(text)
+    with pytest.raises(InvalidArgument, match=message):
+        read_ssl(tmp_path / "ssl.config")

@@ -45,7 +45,7 @@ def saved_model(tmp_path):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, "behaviour"),
-            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([None], tf.int32, "k"),
         ]
     )
     def recommend(behaviour, k):

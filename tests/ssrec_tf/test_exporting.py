@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.batching import Batcher, BatchingParameters
+from serving.servable import Servable
 from ssrec_tf import exporting, learning
 from ssrec_tf.config import EncoderConfig, FactorConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.errors import ExportError
@@ -239,23 +242,37 @@ def test_a_factorization_takes_a_history_of_no_width(factorized):
 def test_recommend_leaves_out_what_was_seen(exported):
     seen = [f"film number {i}. comedy" for i in range(0, 10, 2)]
     behaviour = "\n".join(f"rated 5: {text}" for text in seen)
-    out = exported.serve["recommend"](behaviour=tf.constant([behaviour, ""]), k=tf.constant(5))
+    out = exported.serve["recommend"](behaviour=tf.constant([behaviour, ""]), k=tf.constant([5, 5]))
     items = [[item.decode() for item in row] for row in out["items"].numpy()]
     assert all(len(set(row)) == 5 for row in items)
     assert not {f"i{i:02d}" for i in range(0, 10, 2)} & set(items[0])
     scores = out["scores"].numpy()
     assert (np.diff(scores, axis=1) <= 0).all()
     # The same by hand: all items by query and index.
-    everything = exported.serve["recommend"](behaviour=tf.constant([behaviour]), k=tf.constant(99))
+    everything = exported.serve["recommend"](
+        behaviour=tf.constant([behaviour]), k=tf.constant([99])
+    )
     assert everything["items"].shape == (1, 30)
     assert np.isneginf(everything["scores"].numpy()[0, -5:]).all()
+
+
+def test_who_asks_for_fewer_gets_fewer(exported):
+    ask = exported.serve["recommend"]
+    both = ask(behaviour=tf.constant(["", "seen: film number 1. horror"]), k=tf.constant([2, 4]))
+    assert both["items"].shape == (2, 4)
+    assert both["items"].numpy()[0, 2:].tolist() == [b"", b""]
+    assert np.isneginf(both["scores"].numpy()[0, 2:]).all()
+    alone = ask(behaviour=tf.constant([""]), k=tf.constant([2]))
+    assert both["items"].numpy()[0, :2].tolist() == alone["items"].numpy()[0].tolist()
+    assert (both["items"].numpy()[1] != b"").all()
 
 
 @pytest.mark.parametrize(
     ("signature", "inputs", "message"),
     [
         ("serving_default", {"behaviour": ["a"], "item": ["b", "c"]}, "behaviour and item must"),
-        ("recommend", {"behaviour": ["a"], "k": 0}, "k must be at least 1"),
+        ("recommend", {"behaviour": ["a"], "k": [0]}, "k must be at least 1"),
+        ("recommend", {"behaviour": ["a"], "k": [1, 2]}, "behaviour and k must"),
         ("rank", {"history_ratings": [[1.0, 2.0]]}, "history and history_ratings must"),
         ("rank", {"history_times": [[1, 2]]}, "history and history_times must"),
         ("rank", {"now": [1, 2]}, "user and now must"),
@@ -268,6 +285,33 @@ def test_inputs_that_do_not_belong_together_are_refused(exported, signature, inp
     tensors = {name: tf.constant(value, times.get(name)) for name, value in inputs.items()}
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         exported.serve[signature](**tensors)
+
+
+def test_a_batching_server_loads_it_and_gives_each_his_own(exported):
+    # Its warm-up requests are batched, too: one that cannot be would keep the version out.
+    batcher = Batcher(BatchingParameters(8, 20_000, num_batch_threads=1, allowed_batch_sizes=(8,)))
+    servable = Servable(exported.folder, 1, batcher)
+    behaviours = [f"rated {1 + i % 5}: film number {i}. horror" for i in range(12)]
+
+    def ask(place):
+        behaviour = np.array([behaviours[place].encode()], object)
+        item = np.array([b"film number 3. horror"], object)
+        score = servable.run("serving_default", {"behaviour": behaviour, "item": item})
+        k = np.array([1 + place % 3], np.int32)
+        return score["rating"], servable.run("recommend", {"behaviour": behaviour, "k": k})
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(ask, range(len(behaviours))))
+    batcher.close()
+    servable.close()
+    for place, (rating, best) in enumerate(found):
+        behaviour, k = tf.constant([behaviours[place]]), 1 + place % 3
+        item = tf.constant(["film number 3. horror"])
+        alone = exported.serve["serving_default"](behaviour=behaviour, item=item)["rating"]
+        assert rating == pytest.approx(alone.numpy(), abs=1e-5)
+        alone = exported.serve["recommend"](behaviour=behaviour, k=tf.constant([k]))
+        assert best["items"][0, :k].tolist() == alone["items"].numpy()[0].tolist()
+        assert set(best["items"][0, k:]) <= {b""}
 
 
 def test_embed_gives_a_vector_a_text(exported):
