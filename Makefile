@@ -6,6 +6,7 @@
 # make lint   formatter, linter, types, import directions
 # make bench  measure speed beside PyTorch, write docs/performance.md; ONLY=training, one again
 # make lock   resolve pyproject.toml anew into the requirements files (needs `uv`)
+# make audit  known vulnerabilities of what a run installs, where advisories can be had
 # make sbom   what a run installs, as CycloneDX: sbom.json
 # make clean  environment and caches; the results in runs/ and served/ stay
 #
@@ -15,7 +16,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run data status show test test-slow coverage lint bench lock sbom clean environment environment-dev
+.PHONY: run data status show test test-slow coverage lint bench lock audit sbom clean environment environment-dev
 
 CONFIG ?= configs/movielens-100k.yaml
 COLAB := $(or $(COLAB_RELEASE_TAG),$(shell python3 -c 'import google.colab' 2>/dev/null && echo yes))
@@ -139,6 +140,9 @@ lock:
 	@echo pip | $(COMPILE) --allow-unsafe - -o requirements-pip.txt
 	@$(STRIP) requirements-dev.txt requirements.txt requirements-minilm.txt \
 	  requirements-pip.txt requirements-gateway.txt
+
+audit: $(DEV_STAMP)
+	@$(PY) .ci/audit.py
 
 sbom: $(DEV_STAMP)
 	@$(BIN)cyclonedx-py requirements requirements.txt --of JSON -o sbom.json
