@@ -247,10 +247,10 @@ def save_toy(folder: Path, version: int) -> Path:
             length = tf.cast(tf.strings.length(text), tf.float32)
             return {"vector": tf.stack([length, self.rate(text)], axis=1)}
 
-        @tf.function(input_signature=[strings, tf.TensorSpec([], tf.int32)])
+        @tf.function(input_signature=[strings, tf.TensorSpec([None], tf.int32)])
         def recommend(self, behaviour: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-            items = tf.constant([f"i{place}" for place in range(len(TERMS))])[:k]
-            items = tf.tile(items[None], [tf.size(behaviour), 1])  # [batch, k]
+            items = tf.constant([f"i{place}" for place in range(len(TERMS))])[: tf.reduce_max(k)]
+            items = tf.tile(items[None], [tf.size(behaviour), 1])  # [batch, largest k]
             scores = tf.ones_like(items, tf.float32) * self.version
             return {"items": items, "scores": scores}
 
