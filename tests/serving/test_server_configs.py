@@ -42,7 +42,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(NotFound):
         read_models(path, "ssrec")
     path.write_text("model_config_list { oops")
-    with pytest.raises(InvalidArgument, match=r"no models\.config"):
+    with pytest.raises(InvalidArgument, match=r"models\.config is no ModelServerConfig"):
         read_models(path, "ssrec")
     path.write_text("")
     with pytest.raises(NotFound, match=r"name \[\], not ssrec"):

@@ -49,8 +49,8 @@ def saved_model(tmp_path):
         ]
     )
     def recommend(behaviour, k):
-        items = tf.as_string(tf.range(k))[None, :]
-        return {"items": items, "scores": tf.cast(tf.range(k), tf.float32)[None, :]}
+        items = tf.as_string(tf.range(k[0]))[None, :]
+        return {"items": items, "scores": tf.cast(tf.range(k[0]), tf.float32)[None, :]}
 
     signatures = {"serving_default": score, "recommend": recommend}
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
