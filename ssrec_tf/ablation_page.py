@@ -74,8 +74,9 @@ def _head(results: Mapping[Group, Result], command: str) -> str:
             "histories at evaluation see those rows alone, pretraining all of them, the others "
             "without rating and click.",
             "± is the standard deviation over seeds (draw of the labels, weights, order); in "
-            "brackets stand 95 % intervals over resamples of users. Differences to none are "
-            "paired: same users resampled, seeds averaged; bold where surely better.",
+            "brackets stand 95 % intervals over resamples of users and of seeds. Differences to "
+            "none are paired: both on the same resamples of users, seeds drawn apart; bold where "
+            "surely better.",
         ]
     )
 

@@ -166,8 +166,9 @@ def _head(results: Mapping[str, Result], command: str) -> str:
             f"and tuned on {card.tuned_on}. A click: {card.click}. Code: {code_digest()[:16]}.",
             "",
             "± is the standard deviation over seeds of training; in brackets stand 95 % intervals "
-            "over resamples of users. Differences are paired: both models on the same resamples, "
-            "several seeds averaged; bold is the best, or what is surely better. "
+            "over resamples of users, and of seeds where there are several. Differences are "
+            "paired: both models on the same resamples of users, seeds drawn apart; bold is the "
+            "best, or what is surely better. "
             "Seconds are wall-clock, of fitting and scoring once, without the search, on the "
             "machine that wrote this; a pretraining that seeds share counts for the first.",
         ]

@@ -70,18 +70,20 @@ def summarise(
 def averaged(report: Report) -> Report:
     """Put one model in the place of its seeds: `name` for `name/1`, `name/2` and so on.
 
-    A figure is the mean over seeds. Its resamples are the means over seeds of the same
-    resample of users, so that differences stay paired and speak of the method, not of one
-    training.
+    A figure is the mean over seeds. A resample of it draws seeds beside users, each model's
+    its own, the users being those of all models: so differences stay paired, and an interval
+    speaks of the method, not of the trainings that were run.
     """
     models = {}
-    for name, members in _groups(report).items():
-        first = report.models[members[0]]
-        if len(members) == 1:
+    for number, (name, members) in enumerate(_groups(report).items()):
+        first, count = report.models[members[0]], len(members)
+        if count == 1:
             models[name] = first
             continue
+        rng = np.random.default_rng([report.seed, number])
+        drawn = rng.integers(0, count, (count, report.bootstrap))
         models[name] = {
-            metric: _mean_figure([report.models[member][metric] for member in members])
+            metric: _mean_figure([report.models[member][metric] for member in members], drawn)
             for metric in first
         }
     return replace(report, models=models, slices=(), calibration={})
@@ -94,12 +96,17 @@ def _groups(report: Report) -> dict[str, list[str]]:
     return groups
 
 
-def _mean_figure(figures: Sequence[Figure]) -> Figure:
+def _mean_figure(figures: Sequence[Figure], drawn: np.ndarray) -> Figure:
+    """Mean over seeds, [seeds], with seeds resampled: `drawn` int [seeds, bootstrap]."""
     value = float(np.mean([figure.value for figure in figures]))
     kept = [figure.samples for figure in figures if figure.samples is not None]
     if len(kept) < len(figures) or math.isnan(value):
         return Figure(value)
-    samples = np.mean(kept, axis=0)  # [bootstrap]
+    every = np.array(kept, np.float64)  # [seeds, bootstrap]
+    mean = every.mean(axis=0)
+    resampled = np.take_along_axis(every, drawn, axis=0).mean(axis=0)  # [bootstrap]
+    # Of n seeds a resample's variance is short by (n - 1) / n, which is much of few.
+    samples = mean + math.sqrt(len(every) / (len(every) - 1)) * (resampled - mean)
     return Figure(value, *percentile_interval(samples), samples.astype(np.float32))
 
 

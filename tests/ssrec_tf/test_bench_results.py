@@ -24,8 +24,8 @@ def figure(value: float, offset: float = 0.0) -> Figure:
 @pytest.fixture(scope="module")
 def report() -> Report:
     models = {
-        "own/7": {"rmse": figure(0.90), "coverage@10": Figure(0.3)},
-        "own/8": {"rmse": figure(0.94), "coverage@10": Figure(0.5)},
+        "own/7": {"rmse": figure(0.91), "coverage@10": Figure(0.3)},
+        "own/8": {"rmse": figure(0.93), "coverage@10": Figure(0.5)},
         "bias": {"rmse": figure(0.95), "auc": figure(0.7)},
     }
     return Report(card=CARD, bootstrap=400, seed=0, models=models)
@@ -36,33 +36,51 @@ def test_seeds_become_one_model_with_paired_resamples(report):
     assert list(result.report.models) == ["own", "bias"]
     own = result.report.models["own"]
     assert own["rmse"].value == pytest.approx(0.92)
-    wanted = (report.models["own/7"]["rmse"].samples + report.models["own/8"]["rmse"].samples) / 2
-    assert own["rmse"].samples == pytest.approx(wanted, abs=1e-6)
-    assert (own["rmse"].low, own["rmse"].high) == pytest.approx(
-        tuple(np.quantile(wanted, [0.025, 0.975])), abs=2e-3
-    )
+    first, second = (report.models[f"own/{seed}"]["rmse"].samples for seed in (7, 8))
+    apart = math.sqrt(2) * (second - first) / 2  # both draws are of one seed, or one of each
+    away = own["rmse"].samples - (first + second) / 2
+    kinds = np.stack([away + apart, away, away - apart])  # [3, bootstrap]
+    assert np.abs(kinds).min(axis=0) == pytest.approx(0, abs=1e-6)
+    assert np.bincount(np.abs(kinds).argmin(axis=0)) == pytest.approx([100, 200, 100], abs=40)
+    low, high = np.quantile(own["rmse"].samples, [0.025, 0.975])
+    assert (own["rmse"].low, own["rmse"].high) == pytest.approx((low, high), abs=2e-3)
     assert own["coverage@10"].value == pytest.approx(0.4)
     assert own["coverage@10"].samples is None
-    assert result.spread["own"]["rmse"] == pytest.approx(0.04 / math.sqrt(2))
+    assert result.spread["own"]["rmse"] == pytest.approx(0.02 / math.sqrt(2))
     assert math.isnan(result.spread["bias"]["rmse"])
     assert result.seeds == {"own": 2, "bias": 1}
     assert result.seconds == {"own": 15.0, "bias": 1.0}
-    # Each interval is 0.4 wide; in pairs the shared noise falls out.
+    # Each interval is 0.4 wide; in pairs the users' noise falls out and the seeds' is left.
     less = bench_results.difference(result.report, "own", "bias", "rmse")
     assert less.value == pytest.approx(-0.03)
-    assert less.high - less.low < 0.01
+    assert (less.low, less.high) == pytest.approx((-0.0442, -0.0158), abs=5e-3)
     assert less.better is True
     assert bench_results.difference(result.report, "own", "bias", "auc") is None
+
+
+def test_intervals_hold_the_spread_over_seeds():
+    # Users add a variance of 0.1 ** 2, three seeds' mean one of (0.3 ** 2) / 3.
+    users = np.random.default_rng(1).normal(0, 0.1, 20_000)
+    seeds = np.array([-0.3, 0.0, 0.3]) / math.sqrt(0.06) * 0.3 * math.sqrt(2 / 3)
+    models = {
+        f"own/{i}": {"rmse": Figure(1 + v, 0, 0, (1 + v + users).astype(np.float32))}
+        for i, v in enumerate(seeds)
+    }
+    report = Report(card=CARD, bootstrap=20_000, seed=0, models=models)
+    samples = bench_results.averaged(report).models["own"]["rmse"].samples
+    assert samples.mean() == pytest.approx(1.0, abs=0.01)
+    assert seeds.std(ddof=1) == pytest.approx(0.3)
+    assert samples.var() == pytest.approx(0.01 + 0.09 / 3, rel=0.05)
 
 
 def test_what_is_shown(report):
     result = bench_results.summarise(report, {})
     assert bench_results.main_metrics(result) == ["rmse", "auc"]
     assert bench_results.drawn_metric(result) == "rmse"
-    assert bench_results.show_figure(result, "own", "rmse").startswith("**0.9200** ± 0.0283 (")
+    assert bench_results.show_figure(result, "own", "rmse").startswith("**0.9200** ± 0.0141 (")
     assert bench_results.show_figure(result, "own", "auc") == "-"
     less = bench_results.difference(result.report, "own", "bias", "rmse")
-    assert bench_results.show_difference(less).startswith("**-0.0300** (-0.03")
+    assert bench_results.show_difference(less).startswith("**-0.0300** (-0.04")
     assert bench_results.show_difference(None) == "-"
     unpaired = replace(less, low=math.nan, high=math.nan, better=None)
     assert bench_results.show_difference(unpaired) == "-0.0300"
