@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
 from serving.errors import InvalidArgument
-from serving.json_tensors import leaf_bytes, parse_object
+from serving.json_tensors import leaf_bytes, parse_object, short
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
@@ -57,11 +56,6 @@ def format_classes(result: Any) -> str:
 def format_values(result: Any) -> str:
     """Write a `RegressionResult`: a number for each example."""
     return json.dumps({"results": [short(one.value) for one in result.regressions]}, indent=1)
-
-
-def short(value: float) -> float:
-    """A float32 in its own shortest form, not in float64's."""
-    return float(str(np.float32(value)))
 
 
 def _fill(row: Any, example: Any) -> None:

@@ -188,7 +188,6 @@ def _show(value: Any) -> str:
 def _plain(key: str, value: np.ndarray) -> Any:
     """An output as JSON: bytes as text, or base64 where the name ends in `_bytes`."""
     if value.dtype != object:
-        # A float32 is written in its own shortest form, not in float64's.
         return _short(value) if value.dtype == np.float32 else value.tolist()
     flat = [_text(key, part) for part in value.ravel()]
     if value.ndim == 0:
@@ -199,7 +198,12 @@ def _plain(key: str, value: np.ndarray) -> Any:
 
 
 def _short(value: np.ndarray) -> Any:
-    return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape).tolist()
+    return np.array([short(x) for x in value.ravel()]).reshape(value.shape).tolist()
+
+
+def short(value: float) -> float:
+    """A float32 in its own shortest form, not in float64's."""
+    return float(str(np.float32(value)))
 
 
 def _text(key: str, value: bytes) -> Any:

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,12 +135,19 @@ def toy(tmp_path_factory):
     return base
 
 
-@pytest.fixture(scope="session")
-def endpoint(toy):
-    """Serves version 3 while the tests run: TensorFlow Serving where TF_MODEL_SERVER names it."""
+@contextmanager
+def served(folder):
+    """Serves `toy` out of a folder: by TensorFlow Serving where TF_MODEL_SERVER names it."""
     binary = os.environ.get("TF_MODEL_SERVER")
     where = Endpoint(free_port(), free_port(), "toy", binary or "stand-in")
-    with real_up(binary, toy, where) if binary else stand_in(toy, where):
+    with real_up(binary, folder, where) if binary else stand_in(folder, where):
+        yield where
+
+
+@pytest.fixture(scope="session")
+def endpoint(toy):
+    """Serves version 3 while the tests run."""
+    with served(toy) as where:
         yield where
 
 

@@ -1,7 +1,6 @@
 """Calls that send examples, over gRPC and REST: values by hand, and every refusal."""
 
 import json
-import os
 import urllib.error
 import urllib.request
 
@@ -15,8 +14,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.check import real_up
-from serving.up import Endpoint, free_port, stand_in
+from tests.serving.conftest import served
 
 pytestmark = pytest.mark.conformance
 EXAMPLES = tf.TensorSpec([None], tf.string, "inputs")
@@ -86,15 +84,13 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """A server of the model above: TensorFlow Serving where TF_MODEL_SERVER names it."""
+    """A server of the model above."""
     folder, model = tmp_path_factory.mktemp("examples"), Examples()
     signatures = {name: getattr(model, name) for name in NAMES}
     tf.saved_model.save(
         model, str(folder / "7"), signatures={**signatures, "serving_default": model.regress}
     )
-    binary = os.environ.get("TF_MODEL_SERVER")
-    where = Endpoint(free_port(), free_port(), "toy", binary or "stand-in")
-    with real_up(binary, folder, where) if binary else stand_in(folder, where):
+    with served(folder) as where:
         yield where
 
 
