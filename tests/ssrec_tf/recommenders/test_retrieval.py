@@ -182,7 +182,7 @@ def test_an_implicit_log_is_ranked_and_served(implicit_world, tmp_path):
     export(model, tmp_path / "saved", max_history=16, card={})
     serve = tf.saved_model.load(str(tmp_path / "saved")).signatures
     best = serve["recommend"](
-        behaviour=tf.constant(["film number 0. comedy\nfilm number 2. comedy"]), k=tf.constant(6)
+        behaviour=tf.constant(["film number 0. comedy\nfilm number 2. comedy"]), k=tf.constant([6])
     )
     candidates = best["items"].numpy()[:, ::-1]
     ranked = serve["rank"](
