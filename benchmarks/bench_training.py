@@ -20,6 +20,7 @@ from ssrec_tf import learning
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import EncoderConfig, LoopConfig, OptimizerConfig, TrainConfig
 from ssrec_tf.published import MINILM, bert_folder
+from ssrec_tf.recommenders import Recommender
 
 # A large rate, so that the losses of a few steps fall and a difference could show.
 RATE, HISTORY, USERS = 2e-4, 20, 4
@@ -33,13 +34,14 @@ def measure(quick: bool) -> Result:
     with tempfile.TemporaryDirectory() as name, TorchSide() as torch:
         folder = Path(name)
         bert = bert_for(quick, torch, folder)
+        encoder = EncoderConfig(huggingface=str(bert))
         world = World.make(folder, str(bert))
         batches = world.steps(3 if quick else 24, USERS, HISTORY)
         torch.load(bert, world.write_rows(folder / "steps.json", batches), RATE)
         sides = {
-            SHARED: make_stepper(world, bert, batches, shared=16, dtype="bfloat16"),
-            FLOAT: make_stepper(world, bert, batches, shared=16, dtype="float32"),
-            ALONE: make_stepper(world, bert, batches, shared=0, dtype="float32"),
+            SHARED: make_stepper(world, encoder, batches, shared=16, dtype="bfloat16"),
+            FLOAT: make_stepper(world, encoder, batches, shared=16, dtype="float32"),
+            ALONE: make_stepper(world, encoder, batches, shared=0, dtype="float32"),
         }
         steps = 1 if quick else 2
         alternatives = torch.alternatives(steps)
@@ -105,20 +107,26 @@ def bert_for(quick: bool, torch: TorchSide, folder: Path) -> Path:
 
 
 def make_stepper(
-    world: World, bert: Path, batches: Sequence[Batch], *, shared: int, dtype: str
-) -> Stepper:
-    """The joint reading over a BERT folder, with the optimizer of the PyTorch side."""
-    encoder = EncoderConfig(huggingface=str(bert))
+    world: World,
+    encoder: EncoderConfig,
+    batches: Sequence[Batch],
+    *,
+    shared: int,
+    dtype: str,
+    dropout: float = 0.1,
+    xla: bool = False,
+) -> Stepper[Recommender]:
+    """The joint reading, with the optimizer of the PyTorch side."""
     config = TrainConfig(
         reading="joint",
         targets_per_sequence=shared,
         max_history=HISTORY,
         max_targets=16,
-        dropout=0.1,
+        dropout=dropout,
         id_dropout=0.0,
         click_weight=0.0,
         next_item_weight=0.0,
-        loop=LoopConfig(batch_size=USERS, compute_dtype=dtype),
+        loop=LoopConfig(batch_size=USERS, compute_dtype=dtype, xla=xla),
         optimizer=OptimizerConfig(learning_rate=RATE, warmup_steps=0, decay=False),
     )
     made = learning.create_encoder(encoder, world.text, seed=7)
@@ -128,7 +136,7 @@ def make_stepper(
     return Stepper(model, config, batches, 1000)
 
 
-def _tokens(side: Stepper, batches: Sequence[Batch]) -> tuple[float, float]:
+def _tokens(side: Stepper[Recommender], batches: Sequence[Batch]) -> tuple[float, float]:
     """Tokens of shared sequences, padding included: a pair, and in a sequence."""
     model, tokens, pairs, lengths = side.model, 0, 0, []
     for batch in batches:

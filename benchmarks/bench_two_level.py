@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.bench_training import HISTORY, RATE, USERS, bert_for
 from benchmarks.command import main
 from benchmarks.measuring import Alternative, Run, cpu_seconds, interleave, timed
-from benchmarks.ours import World
+from benchmarks.ours import World, squared_error
 from benchmarks.results import Comparison, Fact, Result, Wanted
 from benchmarks.torch_side import NAMES, TorchSide
 from benchmarks.trace_input import two_level
@@ -48,7 +48,7 @@ def measure(quick: bool) -> Result:
         while spent[OURS] < spent[NAMES["classic"]] and len(side.losses) < (8 if quick else STEPS):
             counted[OURS]()
             steps = len(side.losses)
-        errors[OURS] = side.squared_error(valid)
+        errors[OURS] = squared_error(side, valid)
     scale = world.statistics.deviation
     return Result(
         name="two_level",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ import tensorflow as tf
 from benchmarks.measuring import ROOT
 from ssrec_tf import datasets
 from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, train_batches
-from ssrec_tf.config import RunConfig, TrainConfig, load_config
+from ssrec_tf.config import PretrainConfig, RunConfig, TrainConfig, load_config
 from ssrec_tf.examples import write_examples
 from ssrec_tf.optimizers import computing_in, make_optimizer
 from ssrec_tf.recommenders import Recommender
@@ -23,8 +23,10 @@ from ssrec_tf.splits import Split, make_split
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
+from ssrec_tf.training import Trainable
 
 CONFIG = ROOT / "configs" / "movielens-100k.yaml"
+Model = TypeVar("Model", bound=Trainable)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class World:
     def _title(self, item: int) -> str:
         return self.text.item_texts[item - 1]
 
-    def steps(self, count: int, users: int, history: int) -> list[Batch]:
+    def steps(self, count: int, users: int, history: int, targets: int = 16) -> list[Batch]:
         """Draw the first batches of a training."""
-        sizes = BatchConfig(users, history, 16, past_only=False)
+        sizes = BatchConfig(users, history, targets, past_only=False)
         return [batch for _, batch in train_batches(self.examples, sizes, seed=7).take(count)]
 
     def valid(self, count: int, history: int) -> list[Batch]:
@@ -101,24 +103,28 @@ def pairs_of(batch: Batch) -> int:
     return int(np.count_nonzero(batch["target_items"].numpy()))
 
 
-class Stepper:
+class Stepper(Generic[Model]):
     """Train steps over given batches, as `ssrec_tf.training` makes them.
 
     Args:
         model: built.
-        config: of its optimizer and the numbers' type.
+        config: of its optimizer, the numbers' type and whether XLA compiles the step.
         batches: taken one after another, from the first again after the last.
         steps: over which the learning rate falls.
     """
 
     def __init__(
-        self, model: Recommender, config: TrainConfig, batches: Sequence[Batch], steps: int
+        self,
+        model: Model,
+        config: TrainConfig | PretrainConfig,
+        batches: Sequence[Batch],
+        steps: int,
     ) -> None:
         """Make the optimizer and its slots."""
         self.model, self.batches, self.dtype = model, batches, config.loop.compute_dtype
         self.optimizer = make_optimizer(config.optimizer, steps)
         self.optimizer.build(model.trainable_variables)
-        self.step = tf.function(self._step, reduce_retracing=True)
+        self.step = tf.function(self._step, jit_compile=config.loop.xla or None)
         self.losses: list[float] = []
 
     def _step(self, batch: Batch, seed: tf.Tensor) -> tf.Tensor:
@@ -128,7 +134,7 @@ class Stepper:
         gradients = tape.gradient(losses["loss"], variables)
         if tf.math.is_finite(tf.linalg.global_norm(gradients)):  # AutoGraph: a tf.cond
             self.optimizer.apply(gradients, variables)
-        return losses["rating_loss"]
+        return losses.get("rating_loss", losses["loss"])
 
     def run(self, steps: int) -> Callable[[], int]:
         """Make `steps` updates a call, and give their pairs."""
@@ -146,18 +152,20 @@ class Stepper:
 
         return work
 
-    def squared_error(self, batches: Sequence[Batch]) -> float:
-        """Mean squared error of batches' targets, in variances of the ratings.
 
-        By the mean of the weights, where the optimizer keeps one: the last thing to be asked.
-        """
-        if self.optimizer.use_ema:
-            self.optimizer.finalize_variable_values(self.model.trainable_variables)
-        total = rows = 0.0
-        score = tf.function(lambda batch: self.model.scores_of(batch).rating, reduce_retracing=True)
-        for batch in batches:
-            truth = batch["target_ratings"].numpy()
-            there = ~np.isnan(truth)
-            error = (score(batch).numpy() - truth)[there] / self.model.statistics.deviation
-            total, rows = total + float(np.sum(error**2)), rows + there.sum()
-        return total / rows
+def squared_error(side: Stepper[Recommender], batches: Sequence[Batch]) -> float:
+    """Mean squared error of batches' targets, in variances of the ratings.
+
+    By the mean of the weights, where the optimizer keeps one: the last thing to be asked.
+    """
+    model = side.model
+    if side.optimizer.use_ema:
+        side.optimizer.finalize_variable_values(model.trainable_variables)
+    total = rows = 0.0
+    score = tf.function(lambda batch: model.scores_of(batch).rating, reduce_retracing=True)
+    for batch in batches:
+        truth = batch["target_ratings"].numpy()
+        there = ~np.isnan(truth)
+        error = (score(batch).numpy() - truth)[there] / model.statistics.deviation
+        total, rows = total + float(np.sum(error**2)), rows + there.sum()
+    return total / rows

@@ -25,6 +25,8 @@ SECTIONS = (
 )
 """Names of results in the order of the page; others follow by name, absent ones are left out."""
 
+_FLAT = 1.5  # growth below this is not told from noise
+
 _TOP = """# Performance
 
 Written by `make bench` from the files in `docs/performance/`; do not edit. Alternatives are
@@ -159,7 +161,7 @@ def _rates(result: Result) -> Iterator[str]:
 
 
 def _curve(curve: Curve) -> Iterator[str]:
-    yield f"**{curve.label}**: n^{_power(curve):.2f} in {curve.size}, the fixed cost taken off\n"
+    yield f"**{curve.label}**: {_growth(curve)}\n"
     yield from _table(
         (curve.size, "seconds", f"{curve.size} a second", "peak memory"),
         [
@@ -167,6 +169,15 @@ def _curve(curve: Curve) -> Iterator[str]:
             for x, s, peak in curve.points
         ],
     )
+
+
+def _growth(curve: Curve) -> str:
+    """The exponent, where there is growth; noise about a constant fits any."""
+    seconds = [point[1] for point in curve.points]
+    apart = max(seconds) / min(seconds)
+    if apart < _FLAT and curve.wanted is None:
+        return f"flat; the slowest takes {apart:.2f} times the quickest"
+    return f"n^{_power(curve):.2f} in {curve.size}, the fixed cost taken off"
 
 
 def _power(curve: Curve) -> float:

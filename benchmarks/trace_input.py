@@ -16,6 +16,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from benchmarks.ours import Stepper, World
 from ssrec_tf import learning
 from ssrec_tf.batching import BatchConfig, train_batches
+from ssrec_tf.recommenders import Recommender
 
 _STEP, _WAIT = "train_step", "wait_for_input"
 
@@ -51,9 +52,10 @@ def step_split(world: World, folder: Path, *, steps: int) -> StepSplit:
     return read_trace(folder)
 
 
-def two_level(world: World, *, steps: int, history: int) -> Stepper:
+def two_level(world: World, *, steps: int, history: int, xla: bool = False) -> Stepper[Recommender]:
     """The default recommender with its own optimizer, its item vectors stored."""
-    config = replace(world.config.train, max_history=history)
+    train = world.config.train
+    config = replace(train, max_history=history, loop=replace(train.loop, xla=xla))
     encoder = learning.create_encoder(world.config.encoder, world.text, seed=7)
     model = learning.make_recommender(encoder, world.text, world.statistics, config)
     model.encoder.trainable = False

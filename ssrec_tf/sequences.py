@@ -114,7 +114,13 @@ class Assembler(tf.Module):
         )
 
     def shared(
-        self, user: tf.Tensor, event_tokens: tf.Tensor, candidates: tf.Tensor, length: int
+        self,
+        user: tf.Tensor,
+        event_tokens: tf.Tensor,
+        candidates: tf.Tensor,
+        length: int,
+        *,
+        trimmed: bool = True,
     ) -> SharedSequences:
         """Assemble behaviours, each with several candidates that are to share its states.
 
@@ -124,9 +130,12 @@ class Assembler(tf.Module):
             candidates: int32 [batch, n, candidate width], 0 padded; all 0 is none. The width
                 is static: what is left of a history must not depend on its candidates.
             length: tokens that a history and one candidate have at most.
+            trimmed: to the longest sequence, rounded up: few shapes, little padding. Else all
+                are as long as any could be, as XLA wants it: of a length that hangs on data
+                it makes steps a hundred times slower.
 
         Returns:
-            The sequences, as long as the longest and rounded up: few shapes, little padding.
+            The sequences.
         """
         batch, count, width = tf.shape(user)[0], tf.shape(candidates)[1], candidates.shape[2] + 1
         history = self.behaviour(user, event_tokens, length - width).token_ids  # [batch, p]
@@ -145,10 +154,12 @@ class Assembler(tf.Module):
                 (tf.zeros_like(history), numbers),
             )
         )
-        sizes = tf.reduce_sum(tf.cast(ids != 0, tf.int32), axis=1)  # [batch]
-        rounded = -(-tf.reduce_max(sizes) // _LENGTH_STEP) * _LENGTH_STEP
         # A stable sort brings the tokens to the left and keeps their order.
-        order = tf.argsort(tf.cast(ids == 0, tf.int32), axis=1, stable=True)[:, :rounded]
+        order = tf.argsort(tf.cast(ids == 0, tf.int32), axis=1, stable=True)  # [batch, all]
+        if trimmed:
+            sizes = tf.reduce_sum(tf.cast(ids != 0, tf.int32), axis=1)  # [batch]
+            rounded = -(-tf.reduce_max(sizes) // _LENGTH_STEP) * _LENGTH_STEP
+            order = order[:, :rounded]  # [batch, length]
         ids, positions, blocks = (
             tf.gather(part, order, batch_dims=1) for part in (ids, positions, blocks)
         )  # [batch, length] each

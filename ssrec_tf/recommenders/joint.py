@@ -117,7 +117,10 @@ class Joint(Recommender):
         tokens = tf.reshape(tokens, [batch * groups, most, width])
         user = tf.repeat(user, groups, axis=0)  # [batch * groups, user width]
         events = tf.repeat(events, groups, axis=0)  # [batch * groups, h, 2 + w]
-        sequences = self.assembler.shared(user, events, tokens, self.sequence_length())
+        trimmed = not (training and self.config.loop.xla)
+        sequences = self.assembler.shared(
+            user, events, tokens, self.sequence_length(), trimmed=trimmed
+        )
         states = self.encoder.blocked(sequences, training=training)
         numbers = tf.range(1, most + 1)[None, :, None]
         member = tf.cast(sequences.blocks[:, None, :] == numbers, tf.float32)  # [b * g, most, l]

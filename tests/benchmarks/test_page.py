@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.measuring import Run
 from benchmarks.page import figure, read_results, write_page
-from benchmarks.results import Fact, Result, save
+from benchmarks.results import Curve, Fact, Result, save
 from tests.benchmarks.test_results import planted
 
 
@@ -29,6 +29,15 @@ def test_bounds_are_judged(page):
     assert "3.00 (2.00 to 4.00) x | yes" in rows["ours over other"]
     assert "≤ 5.00 | 7.00 ms | **no**" in rows["late"]
     assert "n^1.00 | yes" in rows["Growth: exponent"]
+
+
+def test_noise_about_a_constant_is_not_called_growth(tmp_path):
+    points = [(size, seconds, None) for size, seconds in [(10, 2.0), (20, 1.6), (40, 2.0)]]
+    curve = Curve("History", "events", points)
+    save(Result(name="x", title="X", curves=[curve]), tmp_path, quick=False)
+    write_page(tmp_path / "page.md", read_results(tmp_path))
+    flat = "**History**: flat; the slowest takes 1.25 times the quickest"
+    assert flat in (tmp_path / "page.md").read_text()
 
 
 def test_a_share_of_the_ceiling_is_reckoned(page):

@@ -106,7 +106,7 @@ def test_two_workers_learn_what_one_device_does_and_resume_from_the_chief(one, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["masked_token", "two_level", "joint", "retrieval"])
+@pytest.mark.parametrize("task", ["masked_token", "two_level", "joint", "shared", "retrieval"])
 def test_a_compiled_step_learns_what_one_that_is_not_does(task, world, tmp_path, monkeypatch):
     monkeypatch.setitem(backbones.SIZES, "tiny", ONE_LAYER)  # compiled in half the time
     loop = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}

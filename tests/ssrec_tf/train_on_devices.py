@@ -33,6 +33,12 @@ TASKS = {
     "adversarial": {"regularisation": {"adversarial_epsilon": 0.5}},
     "uncertainty": {"task_weights": "uncertainty"},
     "joint": {"reading": "joint", "joint_length": 64, "max_history": 8},
+    "shared": {
+        "reading": "joint",
+        "joint_length": 64,
+        "max_history": 8,
+        "targets_per_sequence": 4,
+    },
     "retrieval": {"reading": "retrieval", "pair_head": "neural"},
 }
 

@@ -78,12 +78,15 @@ def test_the_history_is_encoded_as_if_it_stood_alone(world, batch):
         np.testing.assert_allclose(states[row, :count], expected[row, :count], atol=1e-5)
 
 
-def test_shared_sequences_by_hand(world):
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_shared_sequences_by_hand(world, trimmed):
     vocabulary = world.text.vocabulary
     cls, sep = vocabulary.cls_id, vocabulary.sep_id
     user, events = tf.constant([[11, 0]]), tf.constant([[[21, 22], [0, 0]]])
     candidates = tf.constant([[[31, 32, 0], [0, 0, 0], [41, 0, 0]]])
-    made = Assembler(vocabulary).shared(user, events, candidates, 20)
+    made = Assembler(vocabulary).shared(user, events, candidates, 40, trimmed=trimmed)
+    # Else as long as any: a history of 40 less an item's 4, and three items.
+    assert made.token_ids.shape[1] == (32 if trimmed else 36 + 3 * 4)
     tokens = [cls, 11, sep, 21, 22, sep, 31, 32, sep, 41, sep]
     pad = [0] * (made.token_ids.shape[1] - len(tokens))
     assert made.token_ids.numpy().tolist() == [tokens + pad]
@@ -105,9 +108,11 @@ def test_dropped_ids_are_those_of_an_item_nobody_met(world, batch, monkeypatch):
         for training in (True, False):
             read = []
 
-            def shared(user, events, candidates, length, model=model, read=read):
+            def shared(user, events, candidates, length, trimmed, model=model, read=read):
                 read.extend([events.numpy()[:, :, 1].ravel(), candidates.numpy()[:, :, 0].ravel()])
-                return Assembler.shared(model.assembler, user, events, candidates, length)
+                return Assembler.shared(
+                    model.assembler, user, events, candidates, length, trimmed=trimmed
+                )
 
             monkeypatch.setattr(model.assembler, "shared", shared)
             model.outputs_of(batch, seed=tf.constant([1, 2], tf.int64), training=training)

@@ -1,0 +1,132 @@
+"""Train steps as they are and compiled by XLA, on whatever device TensorFlow finds."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.bench_training import HISTORY, USERS, make_stepper
+from benchmarks.command import main
+from benchmarks.measuring import Alternative, Run, interleave, timed
+from benchmarks.ours import Stepper, World
+from benchmarks.results import Comparison, Fact, Result
+from benchmarks.trace_input import two_level
+from ssrec_tf import learning
+from ssrec_tf.config import EncoderConfig
+from ssrec_tf.objectives import make_objective
+from ssrec_tf.published import MINILM, bert_folder
+
+COMPILED = "{}, compiled"
+TASKS = ("masked tokens", "two-level reading", "joint reading", "joint reading, bfloat16")
+
+
+@dataclass
+class _Side:
+    """A task's steps, one way: what a call of them took, the first apart."""
+
+    stepper: Stepper[Any]
+    steps: int
+    first: float = 0.0
+
+    def alternative(self) -> Alternative:
+        """Run the steps; the time of the first run, which traces and compiles, is kept."""
+        run = timed(self.stepper.run(self.steps))
+
+        def counted() -> Run:
+            began = time.perf_counter()
+            made = run()
+            self.first = self.first or time.perf_counter() - began
+            return made
+
+        return counted
+
+
+def measure(quick: bool) -> Result:
+    """Take the same steps both ways, in turns, and compare their losses."""
+    with tempfile.TemporaryDirectory() as name:
+        steps = 2 if quick else 4
+        sides: dict[str, _Side] = {}
+        own = World.make(Path(name) / "own")
+        # Compiled sequences are padded to one length: dropout would draw otherwise for them.
+        published = None if quick else str(bert_folder(MINILM))
+        encoder = EncoderConfig(huggingface=published, dropout=0.0)
+        bert = own if quick else World.make(Path(name) / "bert", encoder.huggingface)
+        for compiled in (False, True):
+            for task, stepper in _steppers(own, bert, encoder, steps, compiled).items():
+                sides[COMPILED.format(task) if compiled else task] = _Side(stepper, steps)
+        alternatives = {name: side.alternative() for name, side in sides.items()}
+        runs = interleave(alternatives, rounds=2 if quick else 5)
+    return Result(
+        name="devices",
+        title="Compiled by XLA",
+        text=_text(),
+        unit="pairs",
+        runs=runs,
+        comparisons=[Comparison(COMPILED.format(t), t, None, "wall") for t in TASKS],
+        facts=[
+            Fact(f"first {steps} steps of {name}, traced (and compiled)", side.first, "s")
+            for name, side in sides.items()
+        ],
+        checks={
+            f"{task}: the losses of the same steps, to {tolerance:g}": _same(sides, task, tolerance)
+            for task, tolerance in zip(TASKS, (1e-3, 1e-3, 1e-3, 3e-2), strict=True)
+        },
+    )
+
+
+def _steppers(
+    own: World, bert: World, encoder: EncoderConfig, steps: int, compiled: bool
+) -> Mapping[str, Stepper[Any]]:
+    """Every task's train step over its own `steps` batches, which all runs repeat."""
+    batches = bert.steps(steps, USERS, HISTORY)
+    joint = {
+        dtype: make_stepper(
+            bert, encoder, batches, shared=16, dtype=dtype, dropout=0.0, xla=compiled
+        )
+        for dtype in ("float32", "bfloat16")
+    }
+    made = (
+        _pretraining(own, steps, compiled),
+        two_level(own, steps=300, history=512, xla=compiled),
+        joint["float32"],
+        joint["bfloat16"],
+    )
+    made[1].batches = own.steps(steps, 32, 512, targets=64)
+    return dict(zip(TASKS, made, strict=True))
+
+
+def _pretraining(world: World, steps: int, compiled: bool) -> Stepper[Any]:
+    config = world.config.pretrain
+    config = replace(config, loop=replace(config.loop, xla=compiled))
+    encoder = learning.create_encoder(world.config.encoder, world.text, seed=7)
+    objective = make_objective(encoder, world.text, config)
+    batches = world.steps(steps, config.loop.batch_size, 128, targets=1)
+    objective.losses_of(batches[0], seed=tf.zeros([2], tf.int64), training=False)  # the weights
+    return Stepper(objective, config, batches, 1000)
+
+
+def _same(sides: Mapping[str, _Side], task: str, tolerance: float) -> bool:
+    plain, compiled = (sides[n].stepper.losses for n in (task, COMPILED.format(task)))
+    return bool(np.allclose(plain, compiled, atol=tolerance, rtol=tolerance))
+
+
+def _text() -> str:
+    devices = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(d).get("device_name", "?") for d in devices]
+    return f"""
+Device: {", ".join(names) if names else "CPU, no other is found"}. `train.loop.xla: true` beside
+`false`: the same steps from the same weights. *masked tokens* and *two-level reading* are those of
+`configs/movielens-100k.yaml`, the *joint reading* that of the section above with 16 targets a
+sequence. A pair is a target, of masked tokens a user's text."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(measure))
