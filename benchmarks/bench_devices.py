@@ -24,8 +24,8 @@ from ssrec_tf.config import EncoderConfig
 from ssrec_tf.objectives import make_objective
 from ssrec_tf.published import MINILM, bert_folder
 
-COMPILED = "{}, compiled"
-TASKS = ("masked tokens", "two-level reading", "joint reading", "joint reading, bfloat16")
+JOINT, BFLOAT, COMPILED = "joint reading", "joint reading, bfloat16", "{}, compiled"
+TASKS = ("masked tokens", "two-level reading", JOINT)
 
 
 @dataclass
@@ -70,14 +70,17 @@ def measure(quick: bool) -> Result:
         text=_text(),
         unit="pairs",
         runs=runs,
-        comparisons=[Comparison(COMPILED.format(t), t, None, "wall") for t in TASKS],
+        comparisons=[
+            *(Comparison(COMPILED.format(task), task, None, "wall") for task in TASKS),
+            Comparison(BFLOAT, JOINT, None, "wall"),
+        ],
         facts=[
             Fact(f"first {steps} steps of {name}, traced (and compiled)", side.first, "s")
             for name, side in sides.items()
         ],
         checks={
-            f"{task}: the losses of the same steps, to {tolerance:g}": _same(sides, task, tolerance)
-            for task, tolerance in zip(TASKS, (1e-3, 1e-3, 1e-3, 3e-2), strict=True)
+            f"{task}: losses of the first {steps} steps, to 1e-5": _same(sides, task)
+            for task in TASKS
         },
     )
 
@@ -87,20 +90,18 @@ def _steppers(
 ) -> Mapping[str, Stepper[Any]]:
     """Every task's train step over its own `steps` batches, which all runs repeat."""
     batches = bert.steps(steps, USERS, HISTORY)
-    joint = {
-        dtype: make_stepper(
+
+    def joint(dtype: str) -> Stepper[Any]:
+        return make_stepper(
             bert, encoder, batches, shared=16, dtype=dtype, dropout=0.0, xla=compiled
         )
-        for dtype in ("float32", "bfloat16")
-    }
-    made = (
-        _pretraining(own, steps, compiled),
-        two_level(own, steps=300, history=512, xla=compiled),
-        joint["float32"],
-        joint["bfloat16"],
-    )
-    made[1].batches = own.steps(steps, 32, 512, targets=64)
-    return dict(zip(TASKS, made, strict=True))
+
+    two = two_level(own, steps=300, history=512, xla=compiled)
+    two.batches = own.steps(steps, 32, 512, targets=64)
+    made = (_pretraining(own, steps, compiled), two, joint("float32"))
+    found = dict(zip(TASKS, made, strict=True))
+    # A compiled step does not heed the type.
+    return found if compiled else {**found, BFLOAT: joint("bfloat16")}
 
 
 def _pretraining(world: World, steps: int, compiled: bool) -> Stepper[Any]:
@@ -113,9 +114,12 @@ def _pretraining(world: World, steps: int, compiled: bool) -> Stepper[Any]:
     return Stepper(objective, config, batches, 1000)
 
 
-def _same(sides: Mapping[str, _Side], task: str, tolerance: float) -> bool:
-    plain, compiled = (sides[n].stepper.losses for n in (task, COMPILED.format(task)))
-    return bool(np.allclose(plain, compiled, atol=tolerance, rtol=tolerance))
+def _same(sides: Mapping[str, _Side], task: str) -> bool:
+    # Later, rounding grows: the same few batches are learnt by heart.
+    plain, compiled = (
+        sides[name].stepper.losses[: sides[name].steps] for name in (task, COMPILED.format(task))
+    )
+    return bool(np.allclose(plain, compiled, atol=1e-5, rtol=1e-5))
 
 
 def _text() -> str:
