@@ -20,6 +20,7 @@ from benchmarks.ours import Stepper, World
 from benchmarks.results import Comparison, Fact, Result
 from benchmarks.trace_input import two_level
 from ssrec_tf import learning
+from ssrec_tf.batching import Batch
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.objectives import make_objective
 from ssrec_tf.published import MINILM, bert_folder
@@ -59,8 +60,20 @@ def measure(quick: bool) -> Result:
         published = None if quick else str(bert_folder(MINILM))
         encoder = EncoderConfig(huggingface=published, dropout=0.0)
         bert = own if quick else World.make(Path(name) / "bert", encoder.huggingface)
+        # Drawn once for both ways: of shuffling, the global seed is a part.
+        batches = dict(
+            zip(
+                TASKS,
+                (
+                    own.steps(steps, own.config.pretrain.loop.batch_size, 128, targets=1),
+                    own.steps(steps, 32, 512, targets=64),
+                    bert.steps(steps, USERS, HISTORY),
+                ),
+                strict=True,
+            )
+        )
         for compiled in (False, True):
-            for task, stepper in _steppers(own, bert, encoder, steps, compiled).items():
+            for task, stepper in _steppers(own, bert, encoder, batches, compiled).items():
                 sides[COMPILED.format(task) if compiled else task] = _Side(stepper, steps)
         alternatives = {name: side.alternative() for name, side in sides.items()}
         runs = interleave(alternatives, rounds=2 if quick else 5)
@@ -86,30 +99,34 @@ def measure(quick: bool) -> Result:
 
 
 def _steppers(
-    own: World, bert: World, encoder: EncoderConfig, steps: int, compiled: bool
+    own: World,
+    bert: World,
+    encoder: EncoderConfig,
+    batches: Mapping[str, list[Batch]],
+    compiled: bool,
 ) -> Mapping[str, Stepper[Any]]:
-    """Every task's train step over its own `steps` batches, which all runs repeat."""
-    batches = bert.steps(steps, USERS, HISTORY)
+    """Every task's train step over its own batches, which all runs repeat."""
 
     def joint(dtype: str) -> Stepper[Any]:
         return make_stepper(
-            bert, encoder, batches, shared=16, dtype=dtype, dropout=0.0, xla=compiled
+            bert, encoder, batches[JOINT], shared=16, dtype=dtype, dropout=0.0, xla=compiled
         )
 
-    two = two_level(own, steps=300, history=512, xla=compiled)
-    two.batches = own.steps(steps, 32, 512, targets=64)
-    made = (_pretraining(own, steps, compiled), two, joint("float32"))
-    found = dict(zip(TASKS, made, strict=True))
+    masked, two, _ = TASKS
+    side = two_level(own, steps=300, history=512, xla=compiled)
+    side.batches = batches[two]
+    pretraining = _pretraining(own, batches[masked], compiled)
+    found = {masked: pretraining, two: side, JOINT: joint("float32")}
     # A compiled step does not heed the type.
     return found if compiled else {**found, BFLOAT: joint("bfloat16")}
 
 
-def _pretraining(world: World, steps: int, compiled: bool) -> Stepper[Any]:
+def _pretraining(world: World, batches: list[Batch], compiled: bool) -> Stepper[Any]:
     config = world.config.pretrain
     config = replace(config, loop=replace(config.loop, xla=compiled))
-    encoder = learning.create_encoder(world.config.encoder, world.text, seed=7)
+    undropped = replace(world.config.encoder, dropout=0.0)  # Keras draws otherwise under XLA
+    encoder = learning.create_encoder(undropped, world.text, seed=7)
     objective = make_objective(encoder, world.text, config)
-    batches = world.steps(steps, config.loop.batch_size, 128, targets=1)
     objective.losses_of(batches[0], seed=tf.zeros([2], tf.int64), training=False)  # the weights
     return Stepper(objective, config, batches, 1000)
 
@@ -127,7 +144,7 @@ def _text() -> str:
     names = [tf.config.experimental.get_device_details(d).get("device_name", "?") for d in devices]
     return f"""
 Device: {", ".join(names) if names else "CPU, no other is found"}. `train.loop.xla: true` beside
-`false`: the same steps from the same weights. *masked tokens* and *two-level reading* are those of
+`false`: the same steps from the same weights, without dropout. *masked tokens* and *two-level reading* are those of
 `configs/movielens-100k.yaml`, the *joint reading* that of the section above with 16 targets a
 sequence. A pair is a target, of masked tokens a user's text."""
 
