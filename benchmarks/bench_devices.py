@@ -144,9 +144,9 @@ def _text() -> str:
     names = [tf.config.experimental.get_device_details(d).get("device_name", "?") for d in devices]
     return f"""
 Device: {", ".join(names) if names else "CPU, no other is found"}. `train.loop.xla: true` beside
-`false`: the same steps from the same weights, without dropout. *masked tokens* and *two-level reading* are those of
-`configs/movielens-100k.yaml`, the *joint reading* that of the section above with 16 targets a
-sequence. A pair is a target, of masked tokens a user's text."""
+`false`: the same steps from the same weights, without dropout. *masked tokens* and *two-level
+reading* are those of `configs/movielens-100k.yaml`, the *joint reading* that of the section above
+with 16 targets a sequence. A pair is a target, of masked tokens a user's text."""
 
 
 if __name__ == "__main__":
