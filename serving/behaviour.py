@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from serving.tensors import Arrays, strings
 _BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
-@dataclass(frozen=True)
-class Happened:
+class Happened(NamedTuple):
     """An event: an item's text, a rating or None, seconds since 1970 or 0."""
 
     text: str

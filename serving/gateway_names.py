@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from serving.behaviour import Behaviour, Happened, one_line
 from serving.catalogue import Catalogue, Entry, Pieces, split_text
@@ -11,8 +11,7 @@ from serving.gateway_limits import Refusal
 from serving.gateway_schemas import Event, Item, Named
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A request's item: the text that the model is asked, the id if the catalogue has it."""
 
     text: str
