@@ -131,8 +131,8 @@ class Assembler(tf.Module):
                 is static: what is left of a history must not depend on its candidates.
             length: tokens that a history and one candidate have at most.
             trimmed: to the longest sequence, rounded up: few shapes, little padding. Else all
-                are as long as any could be, as XLA wants it: of a length that hangs on data
-                it makes steps a hundred times slower.
+                are as long as any could be, as XLA wants it: a length that hangs on data
+                makes its steps slower by orders.
 
         Returns:
             The sequences.
