@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import tensorflow as tf
 
 from benchmarks.bench_training import HISTORY, USERS, make_stepper
 from benchmarks.command import main
-from benchmarks.measuring import Alternative, Run, interleave, timed
+from benchmarks.measuring import interleave, timed
 from benchmarks.ours import Stepper, World
 from benchmarks.results import Comparison, Fact, Result
 from benchmarks.trace_input import two_level
@@ -25,58 +24,32 @@ from ssrec_tf.config import EncoderConfig
 from ssrec_tf.objectives import make_objective
 from ssrec_tf.published import MINILM, bert_folder
 
-JOINT, BFLOAT, COMPILED = "joint reading", "joint reading, bfloat16", "{}, compiled"
-TASKS = ("masked tokens", "two-level reading", JOINT)
-
-
-@dataclass
-class _Side:
-    """A task's steps, one way: what a call of them took, the first apart."""
-
-    stepper: Stepper[Any]
-    steps: int
-    first: float = 0.0
-
-    def alternative(self) -> Alternative:
-        """Run the steps; the time of the first run, which traces and compiles, is kept."""
-        run = timed(self.stepper.run(self.steps))
-
-        def counted() -> Run:
-            began = time.perf_counter()
-            made = run()
-            self.first = self.first or time.perf_counter() - began
-            return made
-
-        return counted
+MASKED, TWO_LEVEL, JOINT = TASKS = ("masked tokens", "two-level reading", "joint reading")
+BFLOAT, COMPILED = "joint reading, bfloat16", "{}, compiled"
 
 
 def measure(quick: bool) -> Result:
     """Take the same steps both ways, in turns, and compare their losses."""
     with tempfile.TemporaryDirectory() as name:
         steps = 2 if quick else 4
-        sides: dict[str, _Side] = {}
+        sides: dict[str, Stepper[Any]] = {}
         own = World.make(Path(name) / "own")
         # Compiled sequences are padded to one length: dropout would draw otherwise for them.
         published = None if quick else str(bert_folder(MINILM))
         encoder = EncoderConfig(huggingface=published, dropout=0.0)
         bert = own if quick else World.make(Path(name) / "bert", encoder.huggingface)
         # Drawn once for both ways: of shuffling, the global seed is a part.
-        batches = dict(
-            zip(
-                TASKS,
-                (
-                    own.steps(steps, own.config.pretrain.loop.batch_size, 128, targets=1),
-                    own.steps(steps, 32, 512, targets=64),
-                    bert.steps(steps, USERS, HISTORY),
-                ),
-                strict=True,
-            )
-        )
+        batches = {
+            MASKED: own.steps(steps, own.config.pretrain.loop.batch_size, 128, targets=1),
+            TWO_LEVEL: own.steps(steps, 32, 512, targets=64),
+            JOINT: bert.steps(steps, USERS, HISTORY),
+        }
         for compiled in (False, True):
             for task, stepper in _steppers(own, bert, encoder, batches, compiled).items():
-                sides[COMPILED.format(task) if compiled else task] = _Side(stepper, steps)
-        alternatives = {name: side.alternative() for name, side in sides.items()}
-        runs = interleave(alternatives, rounds=2 if quick else 5)
+                sides[COMPILED.format(task) if compiled else task] = stepper
+        alternatives = {name: timed(side.run(steps)) for name, side in sides.items()}
+        first = {name: run().wall for name, run in alternatives.items()}  # which warms up, too
+        runs = interleave(alternatives, rounds=2 if quick else 5, warm_up=0)
     return Result(
         name="devices",
         title="Compiled by XLA",
@@ -88,8 +61,8 @@ def measure(quick: bool) -> Result:
             Comparison(BFLOAT, JOINT, None, "wall"),
         ],
         facts=[
-            Fact(f"first {steps} steps of {name}, traced (and compiled)", side.first, "s")
-            for name, side in sides.items()
+            Fact(f"first {steps} steps of {name}, traced (and compiled)", seconds, "s")
+            for name, seconds in first.items()
         ],
         checks={
             f"{task}: losses of the first {steps} steps, to 1e-5": _same(sides, task)
@@ -112,11 +85,10 @@ def _steppers(
             bert, encoder, batches[JOINT], shared=16, dtype=dtype, dropout=0.0, xla=compiled
         )
 
-    masked, two, _ = TASKS
     side = two_level(own, steps=300, history=512, xla=compiled)
-    side.batches = batches[two]
-    pretraining = _pretraining(own, batches[masked], compiled)
-    found = {masked: pretraining, two: side, JOINT: joint("float32")}
+    side.batches = batches[TWO_LEVEL]
+    pretraining = _pretraining(own, batches[MASKED], compiled)
+    found = {MASKED: pretraining, TWO_LEVEL: side, JOINT: joint("float32")}
     # A compiled step does not heed the type.
     return found if compiled else {**found, BFLOAT: joint("bfloat16")}
 
@@ -131,10 +103,10 @@ def _pretraining(world: World, batches: list[Batch], compiled: bool) -> Stepper[
     return Stepper(objective, config, batches, 1000)
 
 
-def _same(sides: Mapping[str, _Side], task: str) -> bool:
+def _same(sides: Mapping[str, Stepper[Any]], task: str) -> bool:
     # Later, rounding grows: the same few batches are learnt by heart.
     plain, compiled = (
-        sides[name].stepper.losses[: sides[name].steps] for name in (task, COMPILED.format(task))
+        sides[name].losses[: len(sides[name].batches)] for name in (task, COMPILED.format(task))
     )
     return bool(np.allclose(plain, compiled, atol=1e-5, rtol=1e-5))
 
