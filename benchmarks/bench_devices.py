@@ -89,7 +89,7 @@ def _steppers(
     side.batches = batches[TWO_LEVEL]
     pretraining = _pretraining(own, batches[MASKED], compiled)
     found = {MASKED: pretraining, TWO_LEVEL: side, JOINT: joint("float32")}
-    # A compiled step does not heed the type.
+    # Compiled, it is for other chips: `accelerator` has it.
     return found if compiled else {**found, BFLOAT: joint("bfloat16")}
 
 

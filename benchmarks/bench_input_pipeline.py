@@ -29,7 +29,7 @@ def measure(quick: bool) -> Result:
         folder = Path(name)
         world = World.make(folder)
         (folder / "bert").mkdir()
-        bert = torch.small_folder(folder / "bert", list(world.text.vocabulary.words))
+        bert = torch.fresh_folder(folder / "bert", list(world.text.vocabulary.words))
         rows = world.write_rows(folder / "steps.json", world.steps(4, 4, 20))
         torch.load(bert, rows, 1e-4)
         sides = {

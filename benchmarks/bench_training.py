@@ -103,7 +103,7 @@ def bert_for(quick: bool, torch: TorchSide, folder: Path) -> Path:
     if not quick:
         return bert_folder(MINILM)
     words = [*_WORDS, *_LETTERS, *map("##{}".format, _LETTERS)]
-    return torch.small_folder(folder / "bert", words)
+    return torch.fresh_folder(folder / "bert", words)
 
 
 def make_stepper(

@@ -16,7 +16,8 @@ from ssrec_tf import datasets
 from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, train_batches
 from ssrec_tf.config import PretrainConfig, RunConfig, TrainConfig, load_config
 from ssrec_tf.examples import write_examples
-from ssrec_tf.optimizers import computing_in, make_optimizer
+from ssrec_tf.optimizers import make_optimizer
+from ssrec_tf.precision import computing_in
 from ssrec_tf.recommenders import Recommender
 from ssrec_tf.rendering import format_number
 from ssrec_tf.splits import Split, make_split
@@ -121,7 +122,7 @@ class Stepper(Generic[Model]):
         steps: int,
     ) -> None:
         """Make the optimizer and its slots."""
-        self.model, self.batches, self.dtype = model, batches, config.loop.compute_dtype
+        self.model, self.batches, self.loop = model, batches, config.loop
         self.optimizer = make_optimizer(config.optimizer, steps)
         self.optimizer.build(model.trainable_variables)
         self.step = tf.function(self._step, jit_compile=config.loop.xla or None)
@@ -141,7 +142,7 @@ class Stepper(Generic[Model]):
 
         def work() -> int:
             pairs = 0
-            with computing_in(self.dtype):
+            with computing_in(self.loop.compute_dtype, compiled=self.loop.xla):
                 for _ in range(steps):
                     number = len(self.losses)
                     batch = self.batches[number % len(self.batches)]

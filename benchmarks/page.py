@@ -20,6 +20,8 @@ SECTIONS = (
     "retrieval",
     "exports",
     "devices",
+    "accelerator",
+    "tpu",
     "scaling",
     "ceilings",
 )

@@ -129,12 +129,12 @@ class Stored:
     date: str
 
 
-def save(result: Result, folder: Path, *, quick: bool) -> Path:
-    """Write `NAME.json` into `folder`, whole or not at all."""
+def save(result: Result, folder: Path, *, quick: bool, commit: str | None = None) -> Path:
+    """Write `NAME.json` into `folder`, whole or not at all; `commit` is this one unless told."""
     body = {
         "result": asdict(result),
         "machine": machine_card(),
-        "commit": _commit(),
+        "commit": commit or head_commit(),
         "code": code_of(result.name),
         "quick": quick,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -189,7 +189,8 @@ def _with_bound(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _commit() -> str:
+def head_commit() -> str:
+    """The commit that is checked out."""
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     )

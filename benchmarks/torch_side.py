@@ -20,8 +20,13 @@ class TorchSide(AbstractContextManager["TorchSide"]):
         command: list[str | Path] = [other_python(), "-m", "benchmarks.torch_training"]
         self.workers = {name: Worker(command, _QUIET) for name in ("classic", "best")}
 
-    def load(self, folder: Path, steps: Path, learning_rate: float) -> None:
-        """Let both load the same weights and the same steps."""
+    def load(
+        self, folder: Path, steps: Path, learning_rate: float, micro_batch: int | None = None
+    ) -> None:
+        """Let both load the same weights and the same steps.
+
+        With `micro_batch` batches are of its size and collated now, not while a clock runs.
+        """
         for name, worker in self.workers.items():
             worker.call(
                 "load",
@@ -29,6 +34,7 @@ class TorchSide(AbstractContextManager["TorchSide"]):
                 steps=str(steps),
                 best=name == "best",
                 learning_rate=learning_rate,
+                micro_batch=micro_batch,
             )
 
     def alternatives(self, steps: int) -> dict[str, Alternative]:
@@ -47,10 +53,22 @@ class TorchSide(AbstractContextManager["TorchSide"]):
         found = self.workers["best"].call("versions")
         return ", ".join(f"{name} {value}" for name, value in found.items())
 
-    def small_folder(self, folder: Path, words: list[str]) -> Path:
-        """Write a small BERT with fresh weights, for a quick run."""
+    def fresh_folder(
+        self,
+        folder: Path,
+        words: list[str],
+        width: int = 64,
+        layers: int = 2,
+        dropout: float = 0.1,
+    ) -> Path:
+        """Write a BERT with fresh weights, small unless told."""
         self.workers["best"].call(
-            "make_folder", folder=str(folder), words=words, width=64, layers=2
+            "make_folder",
+            folder=str(folder),
+            words=words,
+            width=width,
+            layers=layers,
+            dropout=dropout,
         )
         return folder
 

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from benchmarks.measuring import serve
 
 LENGTH, MICRO_BATCH = 128, 16
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Pairs(Dataset[dict[str, Any]]):
@@ -55,18 +56,32 @@ class Trainer:
         """Nothing is loaded yet."""
         self.losses: list[float] = []
 
-    def load(self, folder: str, steps: str, best: bool, learning_rate: float) -> None:
-        """Load a Hugging Face BERT folder and steps of (behaviour, item, label) rows."""
+    def load(
+        self,
+        folder: str,
+        steps: str,
+        best: bool,
+        learning_rate: float,
+        micro_batch: int | None = None,
+    ) -> None:
+        """Load a Hugging Face BERT folder and steps of (behaviour, item, label) rows.
+
+        With `micro_batch` every batch is made now, padded as it would be later.
+        """
         torch.manual_seed(0)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, truncation_side="left")
-        self.model: Any = BertForSequenceClassification.from_pretrained(folder, num_labels=1)
+        model: Any = BertForSequenceClassification.from_pretrained(folder, num_labels=1)
+        self.model = model.to(DEVICE)
         # Heads start at nothing on both sides, or curves would differ by what was drawn.
         torch.nn.init.zeros_(self.model.classifier.weight)
         self.model.train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate)
         self.steps, self.best, self.next = json.loads(Path(steps).read_text()), best, 0
-        if best:  # before any clock runs, as pre-tokenizing once for many epochs would be
+        self.made: list[list[dict[str, Any]]] = []
+        if best or micro_batch:  # before any clock runs, as pre-tokenizing once would be
             self.tokens = [self._tokenized(rows) for rows in self.steps]
+        if micro_batch:
+            self.made = [list(self._padded(tokens, micro_batch)) for tokens in self.tokens]
 
     def _tokenized(self, rows: Sequence[Sequence[Any]]) -> list[tuple[dict[str, Any], float]]:
         texts, items, labels = zip(*rows, strict=True)
@@ -75,38 +90,46 @@ class Trainer:
         return sorted(zip(columns, labels, strict=True), key=lambda row: len(row[0]["input_ids"]))
 
     def _batches(self, number: int) -> Iterator[dict[str, Any]]:
-        if not self.best:
+        if self.made:
+            yield from self.made[number]
+        elif self.best:
+            yield from self._padded(self.tokens[number], MICRO_BATCH)
+        else:
             pairs = Pairs(self.tokenizer, self.steps[number])
             yield from DataLoader(pairs, batch_size=MICRO_BATCH)
-            return
-        tokens = self.tokens[number]
-        for start in range(0, len(tokens), MICRO_BATCH):
-            some = tokens[start : start + MICRO_BATCH]
-            padded = self.tokenizer.pad([row for row, _ in some], return_tensors="pt")
+
+    def _padded(
+        self, tokens: Sequence[tuple[dict[str, Any], float]], size: int
+    ) -> Iterator[dict[str, Any]]:
+        how: dict[str, Any] = {} if self.best else {"padding": "max_length", "max_length": LENGTH}
+        for start in range(0, len(tokens), size):
+            some = tokens[start : start + size]
+            padded = self.tokenizer.pad([row for row, _ in some], return_tensors="pt", **how)
             yield {**padded, "labels": torch.tensor([label for _, label in some])}
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         # Without instructions for it bfloat16 is emulated, and slower.
-        fast = self.best and torch.backends.mkldnn.is_available() and _has_bfloat16()
-        return torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext()
+        fast = self.best and (DEVICE == "cuda" or _has_bfloat16())
+        return torch.autocast(DEVICE, torch.bfloat16) if fast else contextlib.nullcontext()
 
     def train(self, steps: int) -> int:
         """Make updates, each of all pairs of a step in batches of 16; give the pairs."""
         pairs = 0
         for _ in range(steps):
             rows = len(self.steps[self.next % len(self.steps)])
-            total = 0.0
-            for batch in self._batches(self.next % len(self.steps)):
+            total = torch.zeros([], device=DEVICE)
+            for made in self._batches(self.next % len(self.steps)):
+                batch = {name: values.to(DEVICE) for name, values in made.items()}
                 labels = batch.pop("labels").float()
                 with self._precision():
                     found = self.model(**batch).logits[:, 0].float()
                 loss = ((found - labels) ** 2).sum() / rows
                 loss.backward()
-                total += loss.item()
+                total += loss.detach()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad()
-            self.losses.append(total)
+            self.losses.append(total.item())
             pairs, self.next = pairs + rows, self.next + 1
         return pairs
 
@@ -130,13 +153,15 @@ class Trainer:
                 some = tokens[start : start + 64]
                 padded = self.tokenizer.pad([row for row, _ in some], return_tensors="pt")
                 labels = torch.tensor([label for _, label in some])
-                found = self.model(**padded).logits[:, 0].float()
+                found = self.model(**padded.to(DEVICE)).logits[:, 0].float().cpu()
                 total += float(((found - labels) ** 2).sum())
         self.model.train()
         return total / len(tokens)
 
 
-def make_folder(folder: str, words: Sequence[str], width: int, layers: int) -> None:
+def make_folder(
+    folder: str, words: Sequence[str], width: int, layers: int, dropout: float = 0.1
+) -> None:
     """Write a small BERT with fresh weights, and its vocabulary, as Hugging Face does."""
     torch.manual_seed(1)
     sizes: dict[str, Any] = {
@@ -146,6 +171,8 @@ def make_folder(folder: str, words: Sequence[str], width: int, layers: int) -> N
         "num_attention_heads": max(1, width // 32),
         "intermediate_size": 4 * width,
         "num_labels": 1,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
     }
     BertForSequenceClassification(BertConfig(**sizes)).save_pretrained(folder)
     (Path(folder) / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -159,11 +186,14 @@ def versions() -> dict[str, Any]:
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "bfloat16": _has_bfloat16(),
+        "device": DEVICE,
+        "bfloat16": DEVICE == "cuda" or _has_bfloat16(),
     }
 
 
 def _has_bfloat16() -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
 

@@ -46,6 +46,7 @@ _ENCODER = (
     "ssrec_tf/adversarial.py",
     "ssrec_tf/objectives/*.py",
     "ssrec_tf/optimizers.py",
+    "ssrec_tf/precision.py",
     "ssrec_tf/replicas.py",
     "ssrec_tf/train_state.py",
     "ssrec_tf/training.py",

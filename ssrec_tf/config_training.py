@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.config_regularisation import RegularisationConfig
-from ssrec_tf.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,8 @@ class LoopConfig:
 
     `steps` of a pretraining may be 0: a published encoder is then left as it is. `xla`: the
     whole step is compiled by XLA, once for each length of the histories.
-    `compute_dtype`: float32, or bfloat16, in which matrices are then multiplied on a processor
-    that has instructions for it (AMX, AVX512-BF16); weights, sums and losses stay in float32.
-    Not of a step that XLA compiles, whose graph TensorFlow does not rewrite.
+    `compute_dtype`: float32, or bfloat16, in which matrices are then multiplied on a chip that
+    has instructions for it; weights, sums and losses stay in float32 (`precision`).
     """
 
     steps: int = 1000
@@ -61,19 +59,6 @@ class LoopConfig:
     seed: int = 7
     xla: bool = False
     compute_dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        """Refuse a type of numbers that would be ignored.
-
-        Raises:
-            ConfigError: bfloat16 in a compiled step.
-        """
-        if self.xla and self.compute_dtype != "float32":
-            raise ConfigError(
-                f"loop.compute_dtype is {self.compute_dtype} and loop.xla true, but compiled steps "
-                "are computed in float32 (of it a TPU multiplies in bfloat16 by itself): set "
-                "compute_dtype to float32, or xla to false"
-            )
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ class _Behind:
         self._layer, self._adapter = layer, adapter
 
     def __call__(self, states: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return self._adapter(self._layer(states, training=training))
+        made = self._layer(states, training=training)
+        return tf.cast(self._adapter(made), made.dtype)  # the adapter computes in float32
 
 
 class _Prefixed:
@@ -97,8 +98,8 @@ class _Prefixed:
         attended = self._attention(query=query, value=value, **options)
         taken = self._prefix(self._attention.query_dense(query))  # [batch, length, heads, size]
         # The output layer is linear: its bias is in `attended` already.
-        output = self._attention.output_dense.kernel  # [heads, size, width]
-        return attended + tf.einsum("blhd,hdw->blw", taken, tf.convert_to_tensor(output))
+        output = tf.cast(self._attention.output_dense.kernel, taken.dtype)  # [heads, size, width]
+        return attended + tf.cast(tf.einsum("blhd,hdw->blw", taken, output), attended.dtype)
 
 
 def add_lora(backbone: Any, rank: int) -> list[Any]:

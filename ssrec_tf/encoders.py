@@ -22,6 +22,7 @@ from ssrec_tf.backbones import (
 from ssrec_tf.config import EncoderConfig
 from ssrec_tf.encoder_tuning import add_adapters, add_lora, add_prefixes
 from ssrec_tf.errors import ConfigError, VocabularyError
+from ssrec_tf.precision import policy_of
 from ssrec_tf.published import bert_folder, local_folder
 from ssrec_tf.sequences import SharedSequences
 from ssrec_tf.vocabulary import Vocabulary
@@ -266,8 +267,9 @@ class Encoder(keras.layers.Layer):
         states = backbone.embeddings_add((tokens, places, backbone.segment_embedding(segments)))
         states = backbone.embeddings_layer_norm(states)
         states = backbone.embeddings_dropout(states, training=training)
-        for layer in backbone.transformer_layers:
-            states = layer(states, attention_mask=mask, training=training)
+        with policy_of(backbone.transformer_layers):
+            for layer in backbone.transformer_layers:
+                states = layer(states, attention_mask=mask, training=training)
         return tf.cast(states, tf.float32)
 
     def _states(
@@ -279,5 +281,8 @@ class Encoder(keras.layers.Layer):
             return states
         inputs = {"token_ids": token_ids, "segment_ids": segment_ids, "padding_mask": mask}
         inputs = {name: inputs[name] for name in self.backbone.input}
-        outputs = self.backbone(inputs, training=training)
-        return outputs["sequence_output"] if self.architecture == "bert" else outputs
+        with policy_of(self.backbone.transformer_layers):
+            outputs = self.backbone(inputs, training=training)
+        return tf.cast(
+            outputs["sequence_output"] if self.architecture == "bert" else outputs, tf.float32
+        )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ssrec_tf.config import OptimizerConfig
-
-_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -51,24 +47,6 @@ class MeanAdamW(keras.optimizers.AdamW):
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars
-
-
-@contextmanager
-def computing_in(dtype: str) -> Iterator[None]:
-    """Multiply matrices in `dtype`, float32 or bfloat16, in graphs first run in the block.
-
-    TensorFlow rewrites the graph by its own lists of ops: those that need more digits, and
-    all weights, stay in float32. On a processor without such instructions nothing changes.
-
-    Reference:
-        Micikevicius et al. 2018, arXiv:1710.03740 (mixed precision).
-    """
-    before = tf.config.optimizer.get_experimental_options().get(_BFLOAT16, False)
-    tf.config.optimizer.set_experimental_options({_BFLOAT16: dtype == "bfloat16"})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({_BFLOAT16: before})
 
 
 @keras.saving.register_keras_serializable(package="ssrec_tf")

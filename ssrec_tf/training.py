@@ -24,7 +24,8 @@ from ssrec_tf.adversarial import FastGradient, gradients_of
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.errors import ConfigError, NonFiniteError
-from ssrec_tf.optimizers import computing_in, make_optimizer
+from ssrec_tf.optimizers import make_optimizer
+from ssrec_tf.precision import computing_in
 from ssrec_tf.train_state import Means, StateInCheckpoint
 from ssrec_tf.train_state import TrainState as TrainState
 
@@ -105,7 +106,7 @@ def train(
     loop = _Loop(model, config, optimizer, workdir, adversarial)
     state = loop.restore()
     if state.step < config.steps and state.stale < config.patience:
-        with computing_in(config.compute_dtype):
+        with computing_in(config.compute_dtype, compiled=config.xla):
             loop.run(state, batches(state.step), validation, name, observer)
     loop.restore_best()
     storage.atomic_write_text(workdir / "curve.json", json.dumps(state.curve))

@@ -123,10 +123,6 @@ def test_round_trip_through_yaml(tmp_path):
             "train.loop.steps is 0: give a number of at least 1",
         ),
         (
-            "train: {loop: {xla: true, compute_dtype: bfloat16}}",
-            "loop.compute_dtype is bfloat16 and loop.xla true, but compiled steps are computed in",
-        ),
-        (
             "pretrain: {objectives: {masked_word: 1}}",
             "pretrain.objectives.masked_word is no objective: give some of masked_token",
         ),

@@ -1,14 +1,12 @@
 """An AdamW worked out by hand, and its learning rate."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssrec_tf.config import OptimizerConfig
-from ssrec_tf.optimizers import computing_in, make_optimizer
+from ssrec_tf.optimizers import make_optimizer
 
 
 def test_adamw_by_hand():
@@ -56,27 +54,3 @@ def test_the_rate_decays_unless_it_is_told_not_to(decay, expected):
     optimizer = make_optimizer(config, steps=12)
     optimizer.iterations.assign(7)  # half of the ten steps behind the warm-up
     assert float(optimizer.learning_rate) == pytest.approx(expected)
-
-
-def test_the_numbers_type_is_that_of_the_block_alone():
-    name = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    with computing_in("bfloat16"):
-        assert tf.config.optimizer.get_experimental_options()[name]
-        with computing_in("float32"):
-            assert not tf.config.optimizer.get_experimental_options().get(name, False)
-    assert tf.config.optimizer.get_experimental_options().get(name, False) == before
-
-
-def test_matrices_are_multiplied_in_bfloat16_where_the_processor_can():
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    if "avx512_bf16" not in flags and "amx_bf16" not in flags:
-        pytest.skip("no instructions for bfloat16")
-    left = tf.random.stateless_normal([64, 64], [1, 2])
-    exact = left.numpy().astype(np.float64) @ left.numpy().astype(np.float64)
-    errors = {}
-    for dtype in ("float32", "bfloat16"):
-        with computing_in(dtype):
-            made = tf.function(lambda x: tf.matmul(tf.matmul(x, tf.eye(64)), x))(left)
-        errors[dtype] = np.abs(made.numpy() - exact).max()
-    assert errors["float32"] < 1e-4 < errors["bfloat16"] < 0.5
