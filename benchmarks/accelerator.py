@@ -125,7 +125,7 @@ def run(folder: Path, *, quick: bool) -> Result:
     for name, how in index["programs"].items():
         sides[name] = Side(Program.read(folder, how))
         print(f"{name}: compiled in {sides[name].compiling:.1f} s", flush=True)
-    with TorchSide() as torch:
+    with TorchSide(tuple(NAMES)) as torch:
         bert = torch.fresh_folder(
             folder / "bert",
             (folder / "vocab.txt").read_text().split("\n")[:-1],
@@ -239,9 +239,10 @@ each step, reading them is not counted on either side. *masked tokens* and *two-
 those of `configs/movielens-100k.yaml`, of 256 users a step; the *joint reading* is a BERT of 6
 layers, 384 wide, 64 users a step with up to 16 targets and 20 events each, without dropout.
 *{NAMES["classic"]}*: `BertForSequenceClassification`, padded to 128, float32. *{NAMES["best"]}*:
-sorted by length, dynamic padding, bfloat16 autocast. Both of the same pairs, tokenized and
-collated before, in batches of {MICRO_BATCH}, one update for all ({torch}). float32 programs
-multiply in TF32 where a chip has it, as XLA's default is."""
+sorted by length, dynamic padding, bfloat16 autocast; *compiled*: `model.compile(dynamic=True)`
+besides. All of the same pairs, tokenized and collated before, in batches of {MICRO_BATCH}, one
+update for all ({torch}). float32 programs multiply in TF32 where a chip has it, as XLA does
+unless told."""
 
 
 if __name__ == "__main__":

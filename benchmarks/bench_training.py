@@ -47,7 +47,7 @@ def measure(quick: bool) -> Result:
         alternatives = torch.alternatives(steps)
         alternatives |= {name: timed(side.run(steps)) for name, side in sides.items()}
         runs = interleave(alternatives, rounds=2 if quick else 5)
-        curves = {name: torch.curve(name) for name in NAMES}
+        curves = {name: torch.curve(name) for name in torch.workers}
         versions, tokens = torch.versions(), _tokens(sides[SHARED], batches)
     config = sides[SHARED].model.encoder.backbone
     return Result(

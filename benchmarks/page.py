@@ -27,6 +27,7 @@ SECTIONS = (
 )
 """Names of results in the order of the page; others follow by name, absent ones are left out."""
 
+_ELSEWHERE = ("accelerator", "tpu")  # measured on a machine of their own, which they name
 _FLAT = 1.5  # growth below this is not told from noise
 
 _TOP = """# Performance
@@ -78,8 +79,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _machines(stored: Sequence[Stored]) -> Iterator[str]:
-    """The machine, once; where sections differ, each has a row."""
+    """The machine, once; values that differ among sections stand side by side."""
     yield "## Machine\n"
+    stored = [one for one in stored if one.result.name not in _ELSEWHERE]
     keys = list(dict.fromkeys(key for one in stored for key in one.machine if key != "load_before"))
     rows = []
     for key in keys:
@@ -148,7 +150,9 @@ def _section(one: Stored, ceilings: Mapping[str, Fact]) -> Iterator[str]:
     load = one.machine.get("load_before", "?")
     rounds = max((len(runs) for runs in result.runs.values()), default=0)
     rounds_said = f", {rounds} rounds" if rounds else ""
-    yield f"*Commit {one.commit}, {one.date}, load before {load}{rounds_said}.*\n"
+    machine = one.machine if result.name in _ELSEWHERE else {}
+    where = f", {machine['cores']} cores of {machine['cpu']}" if machine else ""
+    yield f"*Commit {one.commit}, {one.date}{where}, load before {load}{rounds_said}.*\n"
 
 
 def _rates(result: Result) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,17 +14,17 @@ _QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARAL
 
 
 class TorchSide(AbstractContextManager["TorchSide"]):
-    """A process of the classic loop and one of the best."""
+    """A process of the classic loop, one of the best, and where asked one that is compiled."""
 
-    def __init__(self) -> None:
-        """Start both; neither has loaded anything."""
+    def __init__(self, names: Sequence[str] = ("classic", "best")) -> None:
+        """Start one for each of `NAMES` that is named; none has loaded anything."""
         command: list[str | Path] = [other_python(), "-m", "benchmarks.torch_training"]
-        self.workers = {name: Worker(command, _QUIET) for name in ("classic", "best")}
+        self.workers = {name: Worker(command, _QUIET) for name in names}
 
     def load(
         self, folder: Path, steps: Path, learning_rate: float, micro_batch: int | None = None
     ) -> None:
-        """Let both load the same weights and the same steps.
+        """Let all load the same weights and the same steps.
 
         With `micro_batch` batches are of its size and collated now, not while a clock runs.
         """
@@ -32,20 +33,21 @@ class TorchSide(AbstractContextManager["TorchSide"]):
                 "load",
                 folder=str(folder),
                 steps=str(steps),
-                best=name == "best",
+                best=name != "classic",
+                compiled=name == "compiled",
                 learning_rate=learning_rate,
                 micro_batch=micro_batch,
             )
 
     def alternatives(self, steps: int) -> dict[str, Alternative]:
-        """Both, making `steps` updates a run."""
+        """All, making `steps` updates a run."""
         return {
             NAMES[name]: worker.alternative("train", steps=steps)
             for name, worker in self.workers.items()
         }
 
     def curve(self, name: str) -> list[float]:
-        """Losses of each step so far; `name` classic or best."""
+        """Losses of each step so far; `name` one of `NAMES`."""
         return [float(loss) for loss in self.workers[name].call("curve")]
 
     def versions(self) -> str:
@@ -77,4 +79,8 @@ class TorchSide(AbstractContextManager["TorchSide"]):
             worker.__exit__(None, None, None)
 
 
-NAMES = {"classic": "PyTorch, classic", "best": "PyTorch, best"}
+NAMES = {
+    "classic": "PyTorch, classic",
+    "best": "PyTorch, best",
+    "compiled": "PyTorch, best, compiled",
+}

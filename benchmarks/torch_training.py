@@ -63,6 +63,7 @@ class Trainer:
         best: bool,
         learning_rate: float,
         micro_batch: int | None = None,
+        compiled: bool = False,
     ) -> None:
         """Load a Hugging Face BERT folder and steps of (behaviour, item, label) rows.
 
@@ -75,6 +76,8 @@ class Trainer:
         # Heads start at nothing on both sides, or curves would differ by what was drawn.
         torch.nn.init.zeros_(self.model.classifier.weight)
         self.model.train()
+        if compiled:
+            self.model.compile(dynamic=True)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate)
         self.steps, self.best, self.next = json.loads(Path(steps).read_text()), best, 0
         self.made: list[list[dict[str, Any]]] = []
