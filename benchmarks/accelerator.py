@@ -194,8 +194,9 @@ def compile_for_tpu(folder: Path, topology: str) -> Result:
         name="tpu",
         title="Compiled for a TPU",
         text=f"""
-The same train steps, compiled by libtpu for one chip of a {device.device_kind} ({topology}): no TPU
-was there, so nothing was run. A TPU has static shapes and no strings or hash tables: that a step
+The same train steps, compiled by libtpu for one chip of a {device.device_kind}
+(`python -m benchmarks.accelerator FOLDER --tpu {topology}`): no TPU was there, so nothing was run.
+A TPU has static shapes and no strings or hash tables: that a step
 compiles says that it keeps to them.""",
         facts=facts,
     )
@@ -233,9 +234,10 @@ def _apart(side: Side, expected: Sequence[float]) -> float:
 def _text(chip: str, torch: str, others: Mapping[str, str]) -> str:
     said = ", ".join(f"{name} {version}" for name, version in others.items())
     return f"""
-{chip}. The programs of `train.loop.xla: true`, written by `benchmarks.programs` and run by JAX
-({said}), as they are compiled on any chip; weights are drawn, batches are sent to the chip for
-each step, reading them is not counted on either side. *masked tokens* and *two-level reading* are
+{chip}. What XLA is given of `train.loop.xla: true`, written by `python -m benchmarks.programs
+FOLDER` and run by JAX ({said}) with `python -m benchmarks.accelerator FOLDER`: no TensorFlow is on
+that machine. Weights are drawn, batches are sent to the chip for each step, reading them is not
+counted on either side. *masked tokens* and *two-level reading* are
 those of `configs/movielens-100k.yaml`, of 256 users a step; the *joint reading* is a BERT of 6
 layers, 384 wide, 64 users a step with up to 16 targets and 20 events each, without dropout.
 *{NAMES["classic"]}*: `BertForSequenceClassification`, padded to 128, float32. *{NAMES["best"]}*:

@@ -8,11 +8,9 @@ needs no TensorFlow, and compiles it for one that is not there.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +110,7 @@ def write_program(side: Stepper[Any], stem: Path, losses: int) -> dict[str, Any]
         compiled = side.step.experimental_get_compiler_ir(*inputs[0])
         stem.with_suffix(".hlo").write_bytes(compiled(stage="hlo_serialized"))
     variables = {id(variable.handle): variable for variable in concrete.variables}
-    drawn = _draw(side.model.trainable_variables, list(concrete.variables))
+    drawn = _draw(side.model.trainable_variables)
     batches = [[tensor.numpy() for tensor in tf.nest.flatten(one)] for one in inputs]
     captured = [variables.get(id(tensor), tensor) for tensor in concrete.captured_inputs]
     arrays = dict(enumerate([*batches[0], *(tensor.numpy() for tensor in captured)]))
@@ -149,23 +147,15 @@ def _inputs(side: Stepper[Any], number: int) -> tuple[Any, tf.Tensor]:
     return side.batches[number], tf.constant([7, number], tf.int64)
 
 
-def _draw(weights: list[Any], variables: list[tf.Variable]) -> dict[int, dict[str, Any]]:
-    """Draw large weights anew, and alike what was equal to them: means that an optimizer keeps."""
-    large = {_hash(weight.numpy()) for weight in weights if np.prod(weight.shape) >= _LARGE}
-    groups: dict[str, list[tf.Variable]] = defaultdict(list)
-    for variable in variables:
-        groups[_hash(variable.numpy())].append(variable)
+def _draw(weights: list[Any]) -> dict[int, dict[str, Any]]:
+    """Draw large weights anew; tell by the id of each how."""
     drawn: dict[int, dict[str, Any]] = {}
-    for seed, group in enumerate(group for key, group in groups.items() if key in large):
-        shape = list(group[0].shape)
-        for variable in group:
-            variable.assign(drawn_weights(seed, shape))
-            drawn[id(variable)] = {"seed": seed, "shape": shape}
+    for weight in weights:
+        shape = list(weight.shape)
+        if np.prod(shape) >= _LARGE:
+            weight.assign(drawn_weights(len(drawn), shape))
+            drawn[id(weight.value)] = {"seed": len(drawn), "shape": shape}
     return drawn
-
-
-def _hash(array: np.ndarray) -> str:
-    return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 if __name__ == "__main__":
