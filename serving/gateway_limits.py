@@ -17,6 +17,7 @@ MAX_DEPTH = 8
 RETRY_AFTER_SECONDS = 1
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 @dataclass(eq=False)
@@ -81,8 +82,12 @@ def check_depth(body: bytes) -> None:
     Raises:
         Refusal: lists and objects within one another beyond `MAX_DEPTH`.
     """
+    # Of a string that holds no bracket two quotes are left; most bodies have no other.
+    marks = body.translate(None, _NO_MARKS).replace(b'""', b"")
+    if b'"' in marks or b"\\" in body:
+        marks = _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS)
     depth = 0
-    for mark in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
+    for mark in marks:
         if mark in b"[{":
             depth += 1
             if depth > MAX_DEPTH:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 from serving import calls, explaining
@@ -16,7 +17,7 @@ from serving.gateway_limits import Refusal
 from serving.gateway_logs import Pseudonyms, log
 from serving.gateway_metrics import Metrics
 from serving.gateway_model import ModelSide
-from serving.gateway_names import Known, find_behaviour, find_item
+from serving.gateway_names import Known, find_behaviour, find_item, find_items
 from serving.gateway_schemas import (
     ExplainRequest,
     RankRequest,
@@ -27,6 +28,7 @@ from serving.gateway_schemas import (
 from serving.gateway_settings import Settings
 from serving.served_log import ServedLog, Shown
 from serving.similar import Neighbours
+from serving.tensors import Outputs
 from serving.wire import Which
 
 Body = dict[str, Any]
@@ -49,9 +51,8 @@ class Service:
         items = asked.items(request.candidates)
         self.see(asked.behaviour, asked.past, items)
         outputs = await self._rank(asked, items)
-        return asked.answer(
-            outputs.version, [_item(item, outputs, i, index=i) for i, item in enumerate(items)]
-        )
+        places = range(len(items))
+        return asked.answer(outputs.version, _rows(items, outputs, places, places))
 
     async def rank(self, request: RankRequest, here: Passing) -> Body:
         """The best k of the candidates, the most probable click first."""
@@ -144,8 +145,8 @@ class Service:
 
     async def _ranked(self, asked: _Asked, items: Sequence[Known], request: RankRequest) -> Body:
         outputs = await self._rank(asked, items)
-        order = [int(place) for place in outputs["ranking"][0]][: request.k]
-        rows = [_item(items[place], outputs, place, index=place) for place in order]
+        order = outputs["ranking"][0, : request.k].tolist()
+        rows = _rows(items, outputs, order, order)
         if request.explain:
             best = [items[place] for place in order]
             same = None if outputs.version is None else Which(version=outputs.version)
@@ -169,7 +170,7 @@ class Service:
         scores = await self._rank(asked, items, same)
         if scores.version != first.version:
             raise NotFound("two versions answered")
-        rows = [_item(item, scores, i) for i, item in enumerate(items)]
+        rows = _rows(items, scores, range(len(items)), repeat(None))
         if request.explain:
             await self._explain(asked, items, rows, same)
         return asked.answer(first.version, rows)
@@ -211,8 +212,7 @@ class _Asked:
         self._request = request
 
     def items(self, candidates: Sequence[Any]) -> list[Known]:
-        catalogue = self._model.catalogue
-        return [find_item(catalogue, x, f"candidates[{i}]") for i, x in enumerate(candidates)]
+        return find_items(self._model.catalogue, candidates, "candidates")
 
     def answer(self, version: int | None, rows: list[Body]) -> Body:
         self._here.fields.update(items=len(rows), version=version)
@@ -237,14 +237,21 @@ class _Asked:
             log_.showed(user, shown, request=self._here.request_id, version=version)
 
 
-def _item(item: Known, outputs: Any, place: int, *, index: int | None = None) -> Body:
-    return {
-        "index": index,
-        "id": item.id,
-        "text": item.text if item.id else None,
-        "rating": round(float(outputs["rating"][0, place]), 6),
-        "click_probability": round(float(outputs["click_probability"][0, place]), 6),
-    }
+def _rows(
+    items: Sequence[Known], outputs: Outputs, places: Iterable[int], indices: Iterable[int | None]
+) -> list[Body]:
+    """Items at their places in the answer, with what the request is told as their index."""
+    ratings, clicks = (outputs[name][0].tolist() for name in ("rating", "click_probability"))
+    return [
+        {
+            "index": index,
+            "id": items[place].id,
+            "text": items[place].text if items[place].id else None,
+            "rating": round(ratings[place], 6),
+            "click_probability": round(clicks[place], 6),
+        }
+        for place, index in zip(places, indices, strict=False)
+    ]
 
 
 def _why(effects: Effects, past: Sequence[Known]) -> Body:

@@ -1,6 +1,6 @@
 """Spans of OpenTelemetry: a request of a known caller, and each call of the model within it.
 
-Only OpenTelemetry's interface is used. Without its SDK the spans are nothing and cost nothing;
+Only OpenTelemetry's interface is used. Without its SDK there are no spans, and they cost nothing;
 who wants them starts the gateway under `opentelemetry-instrument`, which also says where they go.
 No text of a request can stand in one: what a span says is listed here, and an error is its kind.
 """
@@ -8,7 +8,7 @@ No text of a request can stand in one: what a span says is listed here, and an e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -26,13 +26,28 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _SAID = ("caller", "items", "version", "code", "model_error")  # of a request's fields
 
 
-@contextmanager
-def request_span(here: Passing, headers: Mapping[bytes, bytes]) -> Iterator[None]:
+def request_span(here: Passing, headers: Mapping[bytes, bytes]) -> AbstractContextManager[None]:
     """Around a request that was let in; it belongs to the trace that its caller names.
 
     Names and attributes are those of OpenTelemetry's conventions for HTTP servers. The caller's
     `tracestate` is not read: it may hold any text.
     """
+    return _request_span(here, headers) if _is_traced() else nullcontext()
+
+
+def model_span(signature: str, label: str) -> AbstractContextManager[None]:
+    """Around one call of the model server; an error is told by its type."""
+    return _model_span(signature, label) if _is_traced() else nullcontext()
+
+
+def _is_traced() -> bool:
+    """Whether a tracer is there that is more than the interface's stand-in for one."""
+    provided = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return provided or not isinstance(_TRACER, trace.ProxyTracer)
+
+
+@contextmanager
+def _request_span(here: Passing, headers: Mapping[bytes, bytes]) -> Iterator[None]:
     parent = headers.get(b"traceparent", b"").decode("latin-1")
     context = _PROPAGATOR.extract({"traceparent": parent})
     with _span(here.route, SpanKind.SERVER, context) as span:
@@ -51,14 +66,13 @@ def request_span(here: Passing, headers: Mapping[bytes, bytes]) -> Iterator[None
 
 
 @contextmanager
-def model_span(signature: str, label: str) -> Iterator[Span]:
-    """Around one call of the model server; an error is told by its type."""
+def _model_span(signature: str, label: str) -> Iterator[None]:
     with _span(f"predict {signature}", SpanKind.CLIENT, None) as span:
         span.set_attribute("rpc.system", "grpc")
         span.set_attribute("ssrec.signature", signature)
         span.set_attribute("ssrec.version_label", label)
         try:
-            yield span
+            yield
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(Status(StatusCode.ERROR))

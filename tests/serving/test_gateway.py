@@ -210,7 +210,7 @@ BAD = [
     ({"candidates": ["h"]}, "candidates[0]", 422),
     ({"candidates": [{"id": "h"}, {"id": "zzz"}]}, "candidates[1].id", 422),
     ({"candidates": [{"text": "h"}]}, "candidates[0].text", 422),
-    ({"candidates": [{"text": "  \n"}]}, "candidates[0]", 422),
+    ({"candidates": [{"text": "  \n"}]}, "candidates[0].text", 422),
     ({"candidates": [{"text": "é" * 2049}]}, "candidates[0].text", 422),
     ({"candidates": [{"id": 3}]}, "candidates[0].id", 422),
     ({"candidates": [{"id": "h"}], "k": 101}, "k", 422),

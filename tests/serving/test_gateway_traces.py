@@ -103,5 +103,5 @@ def test_an_error_is_its_kind_and_no_text(
 
 
 def test_without_an_sdk_nothing_is_recorded():
-    with gateway_traces.model_span("rank", "default") as span:
-        assert not span.is_recording()
+    with gateway_traces.model_span("rank", "default"):
+        assert not trace.get_current_span().is_recording()
