@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.config import FactorConfig
+from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
 from ssrec_tf.recommenders.reading import Events, joined, rated_events
@@ -78,6 +79,7 @@ class Factors(keras.layers.Layer):
         self.text_scale = self._weight("text_scale", (members, 1), 0.3)
         for name, shape in (
             ("behaviour", (count, behaviour)),
+            ("behaviour_of_text", (encoder_width + 1, behaviour)),
             ("text_axes", (encoder_width, config.text_width)),
         ):
             value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
@@ -106,14 +108,17 @@ class Factors(keras.layers.Layer):
         shape = (rows, self.config.starts, self.rows)
         return self.add_weight(shape=shape, initializer=initial, name=f"factor_{name}")
 
-    def store(self, vectors: np.ndarray, directions: np.ndarray) -> None:
-        """Keep the co-occurrence vectors, and the axes along which texts differ most.
+    def store(self, vectors: np.ndarray, directions: np.ndarray, known: np.ndarray) -> None:
+        """Keep the co-occurrence vectors, what texts tell of them, and the axes of the texts.
 
         Args:
             vectors: float32 [items + 1, `behaviour_width`].
             directions: float32 [train items, encoder width].
+            known: int [train items], their references.
         """
         self.behaviour.assign(vectors)
+        if len(known) > 1 and self.config.behaviour_width:
+            self.behaviour_of_text.assign(told_by_texts(directions, vectors[known]))
         kept = min(self.config.text_width, *directions.shape)
         if kept:
             _, values, axes = np.linalg.svd(directions, full_matrices=False)
@@ -131,17 +136,20 @@ class Factors(keras.layers.Layer):
             refs: int32 [...], 0 for an item known by its text only.
             words: int32 [..., item width].
             directions: float32 [..., encoder width], texts' vectors of length 1.
-            speaks: float32 [...], 0 switches off what is known of the item beside its text.
+            speaks: float32 [...], 0 switches off what is known of the item beside its text,
+                which then tells where it stands among the others.
 
         Returns:
             float32 [..., members, 2 k + 3 + t].
         """
-        known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 3]
-        met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
+        known = tf.gather(self.of_id, refs) * speaks[..., None, None]  # [..., members, 2 k + 3]
+        told = tf.einsum("...e,ed->...d", directions, self.behaviour_of_text[:-1])
+        told += self.behaviour_of_text[-1]  # [..., behaviour width]
+        met = tf.where(speaks[..., None] > 0, tf.gather(self.behaviour, refs), told)
         known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
         there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
         said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]
-        learnt = known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
+        learnt = known + tf.einsum("...n,...nmr->...mr", there, said)
         along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
         # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
         return tf.concat([learnt, along[..., None, :] * self.text_scale], axis=-1)

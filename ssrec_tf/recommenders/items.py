@@ -154,7 +154,7 @@ class ItemVectors(keras.layers.Layer):
         if self.factors is not None:
             known = np.flatnonzero(self.text.known_items)
             directions = self._directions(tf.gather(self.stored, known))  # [train items, width]
-            self.factors.store(vectors, directions.numpy())
+            self.factors.store(vectors, directions.numpy(), known)
 
     def _directions(self, vectors: tf.Tensor) -> tf.Tensor:
         return tf.math.l2_normalize((vectors - self.text_mean) / self.text_deviation, axis=-1)

@@ -26,7 +26,10 @@ def factors_of(world, config=SIZES, common=None):
     rng = np.random.default_rng(0)
     for variable in layer.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))
-    layer.store(rng.normal(size=layer.behaviour.shape), rng.normal(size=(20, ENCODED)))
+    vectors, texts = rng.normal(size=layer.behaviour.shape), rng.normal(size=(20, ENCODED))
+    layer.store(vectors, texts, np.arange(1, 21))
+    # Any will do, but the ridge of noise tells nothing.
+    layer.behaviour_of_text.assign(rng.normal(size=layer.behaviour_of_text.shape))
     return layer
 
 
@@ -50,11 +53,25 @@ def test_an_items_row_by_hand(world):
     met = np.tensordot(layer.behaviour.numpy()[4], layer.of_behaviour.numpy(), 1)
     known = said + layer.of_id.numpy()[4] + met  # [starts, 2 k + 3]
     assert rows[0, :, :-TEXT] == pytest.approx(known, abs=1e-5)
-    assert rows[1, :, :-TEXT] == pytest.approx(said, abs=1e-5)
+    # Of the second its text alone tells who met it.
+    tells = layer.behaviour_of_text.numpy()
+    told = np.tensordot(directions[1] @ tells[:-1] + tells[-1], layer.of_behaviour.numpy(), 1)
+    assert rows[1, :, :-TEXT] == pytest.approx(said + told, abs=1e-5)
     along = directions @ layer.text_axes.numpy()
     for start in range(STARTS):
         scale = layer.text_scale.numpy()[start, 0]
         assert rows[:, start, -TEXT:] == pytest.approx(along * scale, abs=1e-5)
+
+
+def test_a_text_tells_who_would_meet_the_item(world):
+    layer = factors_of(world)
+    rng = np.random.default_rng(3)
+    count = layer.behaviour.shape[0] - 1
+    texts, tells = rng.normal(size=(count, ENCODED)), rng.normal(size=(ENCODED, 4))
+    vectors = np.concatenate([np.zeros([1, 4]), texts @ tells + 2.0]).astype(np.float32)
+    layer.store(vectors, texts, np.arange(1, count + 1))
+    assert layer.behaviour_of_text.numpy()[:-1] == pytest.approx(tells, abs=0.05)
+    assert layer.behaviour_of_text.numpy()[-1] == pytest.approx(2.0, abs=0.05)
 
 
 def test_axes_are_those_along_which_texts_differ_most(world):
@@ -62,20 +79,23 @@ def test_axes_are_those_along_which_texts_differ_most(world):
     rng = np.random.default_rng(2)
     # Most along the third entry, then along the first.
     texts = rng.normal(size=(500, ENCODED)) * np.array([3.0, 0.1, 9.0, 0.1, 0.1, 0.1])
-    layer.store(np.zeros(layer.behaviour.shape), texts)
+    layer.store(np.zeros(layer.behaviour.shape), texts, np.arange(1))
     axes = layer.text_axes.numpy()
     unit = np.abs(axes / np.linalg.norm(axes, axis=0))
     assert unit[2, 0] > 0.99
     assert unit[0, 1] > 0.99
     assert np.mean(np.sum((texts @ axes) ** 2, axis=1)) == pytest.approx(1.0, rel=1e-4)
-    layer.store(np.zeros(layer.behaviour.shape), texts[:1])  # one text has one direction
+    layer.store(
+        np.zeros(layer.behaviour.shape), texts[:1], np.arange(1)
+    )  # one text has one direction
     assert np.abs(texts[0] @ layer.text_axes.numpy()) == pytest.approx([1.0, 0.0], abs=1e-4)
 
 
-def test_an_unknown_item_has_factors_of_its_words_only(world):
+def test_an_unknown_item_has_factors_of_its_text_only(world):
     model = build(world, pair_head="factorization", factors=SIZES)
     factors = model.items.factors
-    for variable in (factors.of_id, factors.of_word, factors.of_behaviour, factors.behaviour):
+    names = ("of_id", "of_word", "of_behaviour", "behaviour", "behaviour_of_text")
+    for variable in (getattr(factors, name) for name in names):
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
     texts = model.items.texts_of(tf.constant([4]))
     known = model.items.read(texts, tf.constant([4])).factors.numpy()
@@ -83,7 +103,10 @@ def test_an_unknown_item_has_factors_of_its_words_only(world):
     there = texts.words.numpy()[0]
     there = there[model.items._common_words()[there] & (there != 0)]
     assert len(there)
+    tells = factors.behaviour_of_text.numpy()
+    told = model.items._directions(texts.vectors).numpy()[0] @ tells[:-1] + tells[-1]
     wanted = factors.of_word.numpy()[there].sum(0)
+    wanted = wanted + np.tensordot(told, factors.of_behaviour.numpy(), 1)
     assert unknown[0, :, :-TEXT] == pytest.approx(wanted, abs=1e-5)
     assert np.abs(known - unknown)[..., :-TEXT].min() > 1e-4
     assert np.array_equal(known[..., -TEXT:], unknown[..., -TEXT:])  # the text is the same
