@@ -87,13 +87,14 @@ def _steppers(
 
     side = two_level(own, steps=300, history=512, xla=compiled)
     side.batches = batches[TWO_LEVEL]
-    pretraining = _pretraining(own, batches[MASKED], compiled)
-    found = {MASKED: pretraining, TWO_LEVEL: side, JOINT: joint("float32")}
+    masked = pretraining(own, batches[MASKED], compiled)
+    found = {MASKED: masked, TWO_LEVEL: side, JOINT: joint("float32")}
     # Compiled, it is for other chips: `accelerator` has it.
     return found if compiled else {**found, BFLOAT: joint("bfloat16")}
 
 
-def _pretraining(world: World, batches: list[Batch], compiled: bool) -> Stepper[Any]:
+def pretraining(world: World, batches: list[Batch], compiled: bool) -> Stepper[Any]:
+    """Masked tokens of the main configuration, without dropout."""
     config = world.config.pretrain
     config = replace(config, loop=replace(config.loop, xla=compiled))
     undropped = replace(world.config.encoder, dropout=0.0)  # Keras draws otherwise under XLA

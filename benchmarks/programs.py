@@ -12,7 +12,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.accelerator import drawn_weights
+from benchmarks.bench_devices import pretraining
 from benchmarks.bench_training import HISTORY, RATE, make_stepper
 from benchmarks.ours import Stepper, World, pairs_of
 from benchmarks.results import head_commit
 from benchmarks.trace_input import two_level
-from ssrec_tf import learning
 from ssrec_tf.batching import Batch
 from ssrec_tf.config import EncoderConfig
-from ssrec_tf.objectives import make_objective
 from ssrec_tf.precision import computing_in
 from ssrec_tf.published import MINILM, bert_folder
 
@@ -59,17 +57,11 @@ def _sides(work: Path, folder: Path, *, quick: bool) -> Mapping[str, Stepper[Any
     """The train steps of `bench_devices`, of as many users as a chip has room for."""
     users, joint_users = (8, 2) if quick else (256, 64)
     own = World.make(work / "own")
-    config = own.config.pretrain
-    config = replace(config, loop=replace(config.loop, xla=True))
-    undropped = replace(own.config.encoder, dropout=0.0)  # Keras draws otherwise under XLA
-    encoder = learning.create_encoder(undropped, own.text, seed=7)
-    objective = make_objective(encoder, own.text, config)
     texts = _alike(own.steps(3 * STEPS, users, 128, targets=1))
-    objective.losses_of(texts[0], seed=tf.zeros([2], tf.int64), training=False)  # the weights
     levels = two_level(own, steps=300, history=512, xla=True)
     levels.batches = _alike(own.steps(3 * STEPS, users, 512, targets=64))
     found: dict[str, Stepper[Any]] = {
-        "masked tokens": Stepper(objective, config, texts, 1000),
+        "masked tokens": pretraining(own, texts, compiled=True),
         "two-level reading": levels,
     }
     large = EncoderConfig(huggingface=None if quick else str(bert_folder(MINILM)), dropout=0.0)

@@ -31,7 +31,7 @@ from ssrec_tf.config import FactorConfig
 from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
-from ssrec_tf.recommenders.reading import Events, joined, rated_events
+from ssrec_tf.recommenders.reading import Events, joined, rated_events, told
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.text_table import TextTable
 
@@ -143,9 +143,8 @@ class Factors(keras.layers.Layer):
             float32 [..., members, 2 k + 3 + t].
         """
         known = tf.gather(self.of_id, refs) * speaks[..., None, None]  # [..., members, 2 k + 3]
-        told = tf.einsum("...e,ed->...d", directions, self.behaviour_of_text[:-1])
-        told += self.behaviour_of_text[-1]  # [..., behaviour width]
-        met = tf.where(speaks[..., None] > 0, tf.gather(self.behaviour, refs), told)
+        unmet = told(directions, tf.convert_to_tensor(self.behaviour_of_text))
+        met = tf.where(speaks[..., None] > 0, tf.gather(self.behaviour, refs), unmet)
         known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
         there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
         said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]

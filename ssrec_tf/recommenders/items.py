@@ -20,7 +20,7 @@ from ssrec_tf.config import TrainConfig
 from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import dense, normal
 from ssrec_tf.recommenders.factors import Factors
-from ssrec_tf.recommenders.reading import Items, ItemTexts
+from ssrec_tf.recommenders.reading import Items, ItemTexts, told
 from ssrec_tf.text_table import TextTable
 
 _NEW = 0.2  # at most so many items are read as new ones when the next one is learnt
@@ -218,9 +218,8 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known)
-        told = tf.einsum("...e,eo->...o", directions, self.order_of_text[:-1])
-        told += self.order_of_text[-1]  # [..., 2 s + c]
-        order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), told)
+        unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c]
+        order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), unmet)
         return Items(states, level, next_states, next_level, directions, order, factors)
 
     def _read_texts(

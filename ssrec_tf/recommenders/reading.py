@@ -209,3 +209,16 @@ def _heads(x: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(x)
     x = tf.reshape(x, [shape[0], shape[1], HEADS, x.shape[-1] // HEADS])  # [b, n, heads, d]
     return tf.transpose(x, [0, 2, 1, 3])  # [batch, heads, n, head width]
+
+
+def told(directions: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Vectors that texts tell of items, by a regression on them.
+
+    Args:
+        directions: float32 [..., encoder width], texts' vectors of length 1.
+        rows: float32 [encoder width + 1, width], of `cooccurrence.told_by_texts`.
+
+    Returns:
+        float32 [..., width].
+    """
+    return tf.einsum("...e,ed->...d", directions, rows[:-1]) + rows[-1]
