@@ -124,20 +124,28 @@ def successor_vectors(
     return before, after
 
 
-def told_by_texts(directions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def told_by_texts(
+    features: np.ndarray, vectors: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """What an item's text tells of its vector: a ridge regression, its penalty left-one-out.
 
     An item that nobody met yet stands where those of like texts stand.
 
     Args:
-        directions: float32 [items, encoder width], of the items that were met.
+        features: float32 [items, n], of the texts of the items that were met.
         vectors: float32 [items, width], theirs.
+        weights: float [items], how much each counts; all alike when not given.
 
     Returns:
-        float32 [encoder width + 1, width]; the last row is added to all.
+        float32 [n + 1, width]; the last row is added to all.
     """
     some = slice(None, None, -(-len(vectors) // _ENOUGH))
-    ridge = RidgeCV(alphas=np.logspace(-2, 3, 6)).fit(directions[some], vectors[some])
+    if weights is not None:
+        weights = weights[some] / np.mean(weights[some])
+    if not features.shape[1]:
+        return np.average(vectors[some], axis=0, weights=weights)[None].astype(np.float32)
+    ridge = RidgeCV(alphas=np.logspace(-2, 3, 6))
+    ridge.fit(features[some], vectors[some], sample_weight=weights)
     rows = [
         np.reshape(ridge.coef_, [vectors.shape[1], -1]).T,
         np.reshape(ridge.intercept_, [1, -1]),

@@ -198,6 +198,8 @@ def _drawn(
         size = int(np.prod(variable.shape))
         variable.assign(drawn[place : place + size].reshape(variable.shape))
         place += size
+    if isinstance(member, Indexed):
+        member.items.settle()
     return member
 
 

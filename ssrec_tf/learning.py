@@ -216,6 +216,8 @@ def _fit(
     )
 
     def measure() -> Mapping[str, float]:
+        if isinstance(model, Indexed):
+            model.items.settle()
         return _weighted_means(losses, examples, sizes)
 
     return train(

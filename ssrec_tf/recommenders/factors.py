@@ -28,11 +28,11 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.config import FactorConfig
-from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
-from ssrec_tf.recommenders.reading import Events, joined, rated_events, told
+from ssrec_tf.recommenders.reading import Events, joined, rated_events
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
+from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.text_table import TextTable
 
 # Prior precisions beside that of the noise, by what an entry is: a loading and a shift of
@@ -41,6 +41,7 @@ _LEVEL_PRECISION, _USER_PRECISION = 0.3, 0.3
 # A co-occurrence vector is dense: each of its entries speaks for every item at once.
 _BEHAVIOUR_PRECISION = 10.0
 _BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
+_AT_ONCE = 4096  # items whose rows are read at once
 
 
 class Factors(keras.layers.Layer):
@@ -55,19 +56,26 @@ class Factors(keras.layers.Layer):
     Args:
         text: the catalogue's tokens and users' tokens.
         encoder_width: length of the texts' vectors.
-        common: float32 [words], 1 for the words that speak for items.
+        common: int64 [words], how many train items hold a word, 0 if it speaks for none.
         config: sizes and the prior's precision.
+        ids: whether ids speak at all; if not, words learn to do without from the start.
     """
 
     def __init__(
-        self, text: TextTable, encoder_width: int, common: np.ndarray, config: FactorConfig
+        self,
+        text: TextTable,
+        encoder_width: int,
+        common: np.ndarray,
+        config: FactorConfig,
+        *,
+        ids: bool = True,
     ) -> None:
         """Make all weights; a name with `factor_` is held by its prior, not by weight decay."""
         super().__init__(name="factors")
         self.config = config
         self.rows = 2 * config.width + 3
         words, members = len(text.vocabulary.words), config.starts
-        self._common = tf.constant(common, tf.float32)  # [words]
+        self._common = tf.cast(common > 0, tf.float32)  # [words]
         count, behaviour = len(text.item_tokens), config.behaviour_width
         self.of_id = self._table("of_id", count)
         self.of_word = self._table("of_word", words)
@@ -79,7 +87,6 @@ class Factors(keras.layers.Layer):
         self.text_scale = self._weight("text_scale", (members, 1), 0.3)
         for name, shape in (
             ("behaviour", (count, behaviour)),
-            ("behaviour_of_text", (encoder_width + 1, behaviour)),
             ("text_axes", (encoder_width, config.text_width)),
         ):
             value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
@@ -91,6 +98,8 @@ class Factors(keras.layers.Layer):
         )
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
         self._precision = tf.constant([_BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
+        shape = (members, self.rows)
+        self.unmet = UnmetItems(common, config.text_width, shape) if ids else None
         self.built = True
 
     def _weight(self, name: str, shape: tuple[int, ...], start: float) -> keras.Variable:
@@ -108,17 +117,14 @@ class Factors(keras.layers.Layer):
         shape = (rows, self.config.starts, self.rows)
         return self.add_weight(shape=shape, initializer=initial, name=f"factor_{name}")
 
-    def store(self, vectors: np.ndarray, directions: np.ndarray, known: np.ndarray) -> None:
-        """Keep the co-occurrence vectors, what texts tell of them, and the axes of the texts.
+    def store(self, vectors: np.ndarray, directions: np.ndarray) -> None:
+        """Keep the co-occurrence vectors, and the axes along which texts differ most.
 
         Args:
             vectors: float32 [items + 1, `behaviour_width`].
             directions: float32 [train items, encoder width].
-            known: int [train items], their references.
         """
         self.behaviour.assign(vectors)
-        if len(known) > 1 and self.config.behaviour_width:
-            self.behaviour_of_text.assign(told_by_texts(directions, vectors[known]))
         kept = min(self.config.text_width, *directions.shape)
         if kept:
             _, values, axes = np.linalg.svd(directions, full_matrices=False)
@@ -127,8 +133,33 @@ class Factors(keras.layers.Layer):
             wide[:, :kept] = axes[:kept].T / max(length, 1e-9)
             self.text_axes.assign(wide)
 
+    def settle(
+        self, refs: np.ndarray, words: np.ndarray, directions: np.ndarray, counts: np.ndarray
+    ) -> None:
+        """Solve anew what texts tell of items that nobody met, by what is learnt of the others.
+
+        Args:
+            refs: int32 [train items].
+            words: int32 [train items, item width].
+            directions: float32 [train items, encoder width].
+            counts: int [train items], how often each was met.
+        """
+        if self.unmet is None or len(refs) < 2:
+            return
+        parts = [slice(i, i + _AT_ONCE) for i in range(0, len(refs), _AT_ONCE)]
+        speaks = np.ones(len(refs), np.float32)
+        rows = [self._learnt(refs[i], words[i], speaks[i]) for i in parts]
+        along = directions @ self.text_axes.numpy()
+        self.unmet.fit(words, along, np.concatenate(rows), counts)
+
     def read(
-        self, refs: tf.Tensor, words: tf.Tensor, directions: tf.Tensor, speaks: tf.Tensor
+        self,
+        refs: tf.Tensor,
+        words: tf.Tensor,
+        directions: tf.Tensor,
+        speaks: tf.Tensor,
+        *,
+        training: bool = False,
     ) -> tf.Tensor:
         """Make items' rows.
 
@@ -138,20 +169,26 @@ class Factors(keras.layers.Layer):
             directions: float32 [..., encoder width], texts' vectors of length 1.
             speaks: float32 [...], 0 switches off what is known of the item beside its text,
                 which then tells where it stands among the others.
+            training: whether all items were met, padding apart.
 
         Returns:
             float32 [..., members, 2 k + 3 + t].
         """
-        known = tf.gather(self.of_id, refs) * speaks[..., None, None]  # [..., members, 2 k + 3]
-        unmet = told(directions, tf.convert_to_tensor(self.behaviour_of_text))
-        met = tf.where(speaks[..., None] > 0, tf.gather(self.behaviour, refs), unmet)
+        along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
+        rows = self._learnt(refs, words, speaks)
+        if self.unmet is not None and not training:
+            rows = tf.where(speaks[..., None, None] > 0, rows, self.unmet.read(words, along))
+        # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
+        return tf.concat([rows, along[..., None, :] * self.text_scale], axis=-1)
+
+    def _learnt(self, refs: tf.Tensor, words: tf.Tensor, speaks: tf.Tensor) -> tf.Tensor:
+        """What ids, words and co-occurrence say, as `read` has it: [..., members, 2 k + 3]."""
+        known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 3]
+        met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
         known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
         there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
         said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]
-        learnt = known + tf.einsum("...n,...nmr->...mr", there, said)
-        along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
-        # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
-        return tf.concat([learnt, along[..., None, :] * self.text_scale], axis=-1)
+        return known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
 
     def waves(self, times: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         """Features of moments, see `moments.waves_of`: float32 [batch, n, w].

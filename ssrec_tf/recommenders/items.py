@@ -60,7 +60,13 @@ class ItemVectors(keras.layers.Layer):
         self._add_texts(len(text.item_tokens), encoder_width)
         self.factors = None
         if factorized:
-            self.factors = Factors(text, encoder_width, self._common_words(), config.factors)
+            self.factors = Factors(
+                text,
+                encoder_width,
+                self._common_words(),
+                config.factors,
+                ids=config.id_dropout < 1.0,
+            )
 
     def _add_ids(self, count: int) -> None:
         width = self.config.width
@@ -112,18 +118,22 @@ class ItemVectors(keras.layers.Layer):
             self.word_level = self.add_weight(
                 shape=(words,), initializer="zeros", name="word_level"
             )
-            self._common = tf.cast(self._common_words(), tf.float32)  # [words]
+            self._common = tf.cast(self._common_words() > 0, tf.float32)  # [words]
         self.item_norm = keras.layers.LayerNormalization(name="item_norm")
         self.item_norm.build((None, width))
         self.next_item = dense(width, use_bias=False, name="next_item")
         self.next_item.build((None, width))
 
     def _common_words(self) -> np.ndarray:
-        """Words of enough train items; a rarer one would be an id by another name."""
+        """How many train items hold a word: int64 [words].
+
+        0 for those of too few; such a word would be an id by another name.
+        """
         items = np.zeros(len(self.text.vocabulary.words), np.int64)
         for tokens in self.text.item_tokens[self.text.known_items]:
             items[np.unique(tokens)] += 1
-        return items >= self.config.word_min_items
+        items[0] = 0  # padding
+        return np.where(items >= self.config.word_min_items, items, 0)
 
     def store(self, vectors: tf.Tensor) -> None:
         """Keep the encoder's vectors of the catalogue: float32 [items + 1, encoder width]."""
@@ -142,8 +152,7 @@ class ItemVectors(keras.layers.Layer):
         known = np.flatnonzero(self.text.known_items)
         self.order.assign(vectors)
         if len(known) > 1 and self.order_width:
-            directions = self._directions(tf.gather(self.stored, known)).numpy()
-            self.order_of_text.assign(told_by_texts(directions, vectors[known]))
+            self.order_of_text.assign(told_by_texts(self._known_directions(), vectors[known]))
 
     def store_behaviour(self, vectors: np.ndarray) -> None:
         """Keep the co-occurrence vectors, once the texts' are stored.
@@ -152,9 +161,20 @@ class ItemVectors(keras.layers.Layer):
             vectors: float32 [items + 1, width of `train.factors`].
         """
         if self.factors is not None:
+            self.factors.store(vectors, self._known_directions())
+
+    def settle(self) -> None:
+        """Bring up to date what follows from the weights: see `Factors.settle`."""
+        if self.factors is not None:
             known = np.flatnonzero(self.text.known_items)
-            directions = self._directions(tf.gather(self.stored, known))  # [train items, width]
-            self.factors.store(vectors, directions.numpy(), known)
+            tokens, counts = self.text.item_tokens[known], self.text.item_counts[known]
+            self.factors.settle(known, tokens, self._known_directions(), counts)
+
+    def _known_directions(self) -> np.ndarray:
+        """Directions of the stored texts of what was met: float32 [train items, width]."""
+        known = np.flatnonzero(self.text.known_items)
+        found: np.ndarray = self._directions(tf.gather(self.stored, known)).numpy()
+        return found
 
     def _directions(self, vectors: tf.Tensor) -> tf.Tensor:
         return tf.math.l2_normalize((vectors - self.text_mean) / self.text_deviation, axis=-1)
@@ -217,7 +237,7 @@ class ItemVectors(keras.layers.Layer):
         if self.factors is not None:
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
-            factors = self.factors.read(refs, texts.words, directions, known)
+            factors = self.factors.read(refs, texts.words, directions, known, training=training)
         unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c]
         order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), unmet)
         return Items(states, level, next_states, next_level, directions, order, factors)

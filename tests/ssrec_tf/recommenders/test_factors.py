@@ -11,6 +11,7 @@ from ssrec_tf.config import FactorConfig, from_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Events
+from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.scoring import score_part
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, fitted
@@ -20,16 +21,16 @@ K, TEXT, STARTS, ENCODED, DAY = SIZES.width, SIZES.text_width, SIZES.starts, 6, 
 ROW = 2 * K + 3 + TEXT
 
 
-def factors_of(world, config=SIZES, common=None):
+def factors_of(world, config=SIZES, common=None, ids=True):
     words = len(world.text.vocabulary.words)
-    layer = Factors(world.text, ENCODED, np.ones(words) if common is None else common, config)
+    common = np.ones(words) if common is None else common
+    common[0] = 0.0  # padding
+    layer = Factors(world.text, ENCODED, common, config, ids=ids)
     rng = np.random.default_rng(0)
     for variable in layer.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))
     vectors, texts = rng.normal(size=layer.behaviour.shape), rng.normal(size=(20, ENCODED))
-    layer.store(vectors, texts, np.arange(1, 21))
-    # Any will do, but the ridge of noise tells nothing.
-    layer.behaviour_of_text.assign(rng.normal(size=layer.behaviour_of_text.shape))
+    layer.store(vectors, texts)
     return layer
 
 
@@ -40,10 +41,15 @@ def floats(values):
 # Items
 
 
-def test_an_items_row_by_hand(world):
+@pytest.mark.parametrize("ids", [True, False])
+def test_an_items_row_by_hand(world, ids):
     common = np.ones(len(world.text.vocabulary.words))
     common[9] = 0.0  # too rare a word
-    layer = factors_of(world, common=common)
+    layer = factors_of(world, common=common, ids=ids)
+    if ids:  # any will do
+        rng = np.random.default_rng(5)
+        for table in (layer.unmet.of_word, layer.unmet.of_axis):
+            table.assign(rng.normal(size=table.shape) * (np.arange(table.shape[0]) > 0)[:, None])
     words = np.array([[5, 7, 7, 9, 0], [5, 7, 7, 9, 0]], np.int32)
     directions = np.random.default_rng(1).normal(size=(2, ENCODED))
     inputs = tf.constant([4, 4]), tf.constant(words), floats(directions), floats([1.0, 0.0])
@@ -53,25 +59,44 @@ def test_an_items_row_by_hand(world):
     met = np.tensordot(layer.behaviour.numpy()[4], layer.of_behaviour.numpy(), 1)
     known = said + layer.of_id.numpy()[4] + met  # [starts, 2 k + 3]
     assert rows[0, :, :-TEXT] == pytest.approx(known, abs=1e-5)
-    # Of the second its text alone tells who met it.
-    tells = layer.behaviour_of_text.numpy()
-    told = np.tensordot(directions[1] @ tells[:-1] + tells[-1], layer.of_behaviour.numpy(), 1)
-    assert rows[1, :, :-TEXT] == pytest.approx(said + told, abs=1e-5)
+    # Of the second its text alone tells where it stands.
     along = directions @ layer.text_axes.numpy()
+    if ids:
+        of_word, of_axis = layer.unmet.of_word.numpy(), layer.unmet.of_axis.numpy()
+        said = of_word[5] + 2 * of_word[7] + along[1] @ of_axis[:-1] + of_axis[-1]
+        said = said.reshape(STARTS, -1)
+    assert rows[1, :, :-TEXT] == pytest.approx(said, abs=1e-5)
+    if ids:  # in training all are met, so time is spared
+        rows = layer.read(*inputs, training=True).numpy()
+        assert rows[0, :, :-TEXT] == pytest.approx(known, abs=1e-5)
     for start in range(STARTS):
         scale = layer.text_scale.numpy()[start, 0]
         assert rows[:, start, -TEXT:] == pytest.approx(along * scale, abs=1e-5)
 
 
-def test_a_text_tells_who_would_meet_the_item(world):
+def test_an_unmet_item_stands_where_the_met_with_its_words_stand(world):
     layer = factors_of(world)
     rng = np.random.default_rng(3)
-    count = layer.behaviour.shape[0] - 1
-    texts, tells = rng.normal(size=(count, ENCODED)), rng.normal(size=(ENCODED, 4))
-    vectors = np.concatenate([np.zeros([1, 4]), texts @ tells + 2.0]).astype(np.float32)
-    layer.store(vectors, texts, np.arange(1, count + 1))
-    assert layer.behaviour_of_text.numpy()[:-1] == pytest.approx(tells, abs=0.05)
-    assert layer.behaviour_of_text.numpy()[-1] == pytest.approx(2.0, abs=0.05)
+    refs = np.arange(1, 31)
+    words = rng.integers(6, 12, (30, 4)).astype(np.int32)
+    texts = rng.normal(size=(30, ENCODED))
+    # What is known of an item by its id is what its words and its text say, in other numbers.
+    of_word = rng.normal(size=(12, STARTS, 2 * K + 3))
+    of_axis = rng.normal(size=(TEXT, STARTS, 2 * K + 3))
+    told = of_word[words].sum(1) + np.tensordot(texts @ layer.text_axes.numpy(), of_axis, 1)
+    layer.behaviour.assign(np.zeros(layer.behaviour.shape))
+    layer.of_word.assign(np.zeros(layer.of_word.shape))
+    layer.of_id.assign(np.concatenate([np.zeros((1, *told.shape[1:])), told]))
+    layer.settle(refs, words, texts, np.full(30, 5))
+    new, direction = np.array([[6, 6, 9, 11]], np.int32), rng.normal(size=(1, ENCODED))
+    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))
+    wanted = of_word[new[0]].sum(0)
+    wanted = wanted + np.tensordot(direction[0] @ layer.text_axes.numpy(), of_axis, 1)
+    assert found.numpy()[0, :, :-TEXT] == pytest.approx(wanted, abs=0.1)
+    before = found.numpy()
+    layer.settle(refs[:1], words[:1], texts[:1], np.ones(1))  # one item tells nothing of others
+    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))
+    assert np.array_equal(found.numpy(), before)
 
 
 def test_axes_are_those_along_which_texts_differ_most(world):
@@ -79,37 +104,47 @@ def test_axes_are_those_along_which_texts_differ_most(world):
     rng = np.random.default_rng(2)
     # Most along the third entry, then along the first.
     texts = rng.normal(size=(500, ENCODED)) * np.array([3.0, 0.1, 9.0, 0.1, 0.1, 0.1])
-    layer.store(np.zeros(layer.behaviour.shape), texts, np.arange(1))
+    layer.store(np.zeros(layer.behaviour.shape), texts)
     axes = layer.text_axes.numpy()
     unit = np.abs(axes / np.linalg.norm(axes, axis=0))
     assert unit[2, 0] > 0.99
     assert unit[0, 1] > 0.99
     assert np.mean(np.sum((texts @ axes) ** 2, axis=1)) == pytest.approx(1.0, rel=1e-4)
-    layer.store(
-        np.zeros(layer.behaviour.shape), texts[:1], np.arange(1)
-    )  # one text has one direction
+    layer.store(np.zeros(layer.behaviour.shape), texts[:1])  # one text has one direction
     assert np.abs(texts[0] @ layer.text_axes.numpy()) == pytest.approx([1.0, 0.0], abs=1e-4)
 
 
-def test_an_unknown_item_has_factors_of_its_text_only(world):
-    model = build(world, pair_head="factorization", factors=SIZES)
+@pytest.mark.parametrize("id_dropout", [0.2, 1.0])
+def test_an_unknown_item_has_factors_of_its_text_only(world, id_dropout):
+    model = build(world, pair_head="factorization", factors=SIZES, id_dropout=id_dropout)
     factors = model.items.factors
-    names = ("of_id", "of_word", "of_behaviour", "behaviour", "behaviour_of_text")
-    for variable in (getattr(factors, name) for name in names):
+    for variable in factors.trainable_variables:
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    model.items.settle()
     texts = model.items.texts_of(tf.constant([4]))
     known = model.items.read(texts, tf.constant([4])).factors.numpy()
     unknown = model.items.read(texts, tf.constant([0])).factors.numpy()
-    there = texts.words.numpy()[0]
-    there = there[model.items._common_words()[there] & (there != 0)]
-    assert len(there)
-    tells = factors.behaviour_of_text.numpy()
-    told = model.items._directions(texts.vectors).numpy()[0] @ tells[:-1] + tells[-1]
-    wanted = factors.of_word.numpy()[there].sum(0)
-    wanted = wanted + np.tensordot(told, factors.of_behaviour.numpy(), 1)
-    assert unknown[0, :, :-TEXT] == pytest.approx(wanted, abs=1e-5)
-    assert np.abs(known - unknown)[..., :-TEXT].min() > 1e-4
     assert np.array_equal(known[..., -TEXT:], unknown[..., -TEXT:])  # the text is the same
+    if id_dropout == 1.0:  # ids never speak: words learn to do without
+        there = texts.words.numpy()[0]
+        there = there[(model.items._common_words()[there] > 0)]
+        assert len(there)
+        wanted = factors.of_word.numpy()[there].sum(0)
+        assert unknown[0, :, :-TEXT] == pytest.approx(wanted, abs=1e-5)
+        assert np.array_equal(known, unknown)
+        return
+    apart = np.abs(known - unknown)[..., :-TEXT]
+    assert apart.min() > 1e-6
+    # What it is told is what was learnt of the others, by how often each was met.
+    refs = np.flatnonzero(world.text.known_items)
+    texts, told = model.items.texts_of(refs), UnmetItems(model.items._common_words(), TEXT, (2, 9))
+    rows, along = model.items.read(texts, refs), factors.text_axes.numpy()
+    learnt = rows.factors.numpy()[..., :-TEXT]
+    places = rows.directions.numpy() @ along
+    told.fit(texts.words.numpy(), places, learnt, world.text.item_counts[refs])
+    at = np.flatnonzero(refs == 4)
+    wanted = told.read(texts.words.numpy()[at], places[at]).numpy()
+    assert unknown[..., :-TEXT] == pytest.approx(wanted, abs=1e-4)
 
 
 # Users
