@@ -31,7 +31,7 @@ _RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not expl
 # Of what follows: events up to so many places apart count, the less the farther, and less
 # in the wrong order.
 _REACH, _FADING, _BACKWARDS = 20, 0.9, 0.5
-_ENOUGH = 50_000  # items whose texts a regression reads
+ENOUGH = 50_000  # items whose texts a regression reads
 
 
 def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: int) -> np.ndarray:
@@ -139,7 +139,7 @@ def told_by_texts(
     Returns:
         float32 [n + 1, width]; the last row is added to all.
     """
-    some = slice(None, None, -(-len(vectors) // _ENOUGH))
+    some = slice(None, None, -(-len(vectors) // ENOUGH))
     if weights is not None:
         weights = weights[some] / np.mean(weights[some])
     if not features.shape[1]:
@@ -151,6 +151,25 @@ def told_by_texts(
         np.reshape(ridge.intercept_, [1, -1]),
     ]
     return np.concatenate(rows).astype(np.float32)
+
+
+def leading_axes(directions: np.ndarray, width: int) -> np.ndarray:
+    """Axes along which texts differ most.
+
+    Args:
+        directions: float32 [items, encoder width].
+        width: how many; those beyond the rank are zeros.
+
+    Returns:
+        float32 [encoder width, width]; places on all of them are of mean square length 1.
+    """
+    axes = np.zeros((directions.shape[1], width), np.float32)
+    kept = min(width, *directions.shape)
+    if kept:
+        _, values, right = np.linalg.svd(directions, full_matrices=False)
+        length = np.sqrt(np.sum(values[:kept] ** 2) / len(directions))
+        axes[:, :kept] = right[:kept].T / max(length, 1e-9)
+    return axes
 
 
 def logs_of_train(examples: Path) -> list[np.ndarray]:

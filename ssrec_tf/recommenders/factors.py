@@ -28,9 +28,10 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.config import FactorConfig
+from ssrec_tf.cooccurrence import leading_axes
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
-from ssrec_tf.recommenders.reading import Events, joined, rated_events
+from ssrec_tf.recommenders.reading import Events, joined, rated_events, with_bias
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.text_table import TextTable
@@ -125,13 +126,7 @@ class Factors(keras.layers.Layer):
             directions: float32 [train items, encoder width].
         """
         self.behaviour.assign(vectors)
-        kept = min(self.config.text_width, *directions.shape)
-        if kept:
-            _, values, axes = np.linalg.svd(directions, full_matrices=False)
-            length = np.sqrt(np.sum(values[:kept] ** 2) / len(directions))
-            wide = np.zeros(self.text_axes.shape, np.float32)
-            wide[:, :kept] = axes[:kept].T / max(length, 1e-9)
-            self.text_axes.assign(wide)
+        self.text_axes.assign(leading_axes(directions, self.config.text_width))
 
     def settle(
         self, refs: np.ndarray, words: np.ndarray, directions: np.ndarray, counts: np.ndarray
@@ -255,12 +250,12 @@ class Factors(keras.layers.Layer):
         loadings, level, _ = self._split(rows)
         cut = 1 + loadings.shape[-1]
         drift = tf.einsum("btw,mw,bmw->btm", waves, self._scales(), weights[..., cut:])
-        taste = tf.einsum("btmk,bmk->btm", _with_bias(loadings), weights[..., :cut])
+        taste = tf.einsum("btmk,bmk->btm", with_bias(loadings), weights[..., :cut])
         return level + drift + taste
 
     def loadings(self, rows: tf.Tensor) -> tf.Tensor:
         """What regressions are on, a 1 before them: [..., members, 1 + k + t] of `read`'s rows."""
-        return _with_bias(self._split(rows)[0])
+        return with_bias(self._split(rows)[0])
 
     def own_strays(self, rows: tf.Tensor) -> tf.Tensor:
         """How items' clicks stray from their ratings: [..., members] of `read`'s rows."""
@@ -279,7 +274,7 @@ class Factors(keras.layers.Layer):
 
     def _design(self, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
         """Float32 [batch, members, n, 1 + k + t + w]."""
-        loadings = tf.transpose(_with_bias(self._split(rows)[0]), [0, 2, 1, 3])
+        loadings = tf.transpose(with_bias(self._split(rows)[0]), [0, 2, 1, 3])
         felt = waves[:, None] * self._scales()[:, None, :]  # [batch, members, n, w]
         return tf.concat([loadings, felt], axis=-1)
 
@@ -322,8 +317,3 @@ class Factors(keras.layers.Layer):
         width, end = self.config.width, self.rows
         loadings = tf.concat([rows[..., :width], rows[..., end:]], axis=-1)
         return loadings, rows[..., width], rows[..., width + 1 : end - 1]
-
-
-def _with_bias(loadings: tf.Tensor) -> tf.Tensor:
-    """Put a 1 before the loadings: [..., k + t] to [..., 1 + k + t]."""
-    return tf.concat([tf.ones_like(loadings[..., :1]), loadings], axis=-1)

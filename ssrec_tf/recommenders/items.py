@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ssrec_tf import replicas
 from ssrec_tf.config import TrainConfig
-from ssrec_tf.cooccurrence import told_by_texts
+from ssrec_tf.cooccurrence import ENOUGH, told_by_texts
 from ssrec_tf.recommenders.base import dense, normal
 from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Items, ItemTexts, told
@@ -152,7 +152,8 @@ class ItemVectors(keras.layers.Layer):
         known = np.flatnonzero(self.text.known_items)
         self.order.assign(vectors)
         if len(known) > 1 and self.order_width:
-            self.order_of_text.assign(told_by_texts(self._known_directions(), vectors[known]))
+            directions = self._stored_directions(known)
+            self.order_of_text.assign(told_by_texts(directions, vectors[known]))
 
     def store_behaviour(self, vectors: np.ndarray) -> None:
         """Keep the co-occurrence vectors, once the texts' are stored.
@@ -161,19 +162,20 @@ class ItemVectors(keras.layers.Layer):
             vectors: float32 [items + 1, width of `train.factors`].
         """
         if self.factors is not None:
-            self.factors.store(vectors, self._known_directions())
+            known = np.flatnonzero(self.text.known_items)
+            self.factors.store(vectors, self._stored_directions(known))
 
     def settle(self) -> None:
         """Bring up to date what follows from the weights: see `Factors.settle`."""
         if self.factors is not None:
             known = np.flatnonzero(self.text.known_items)
+            known = known[:: -(-len(known) // ENOUGH) or 1]
             tokens, counts = self.text.item_tokens[known], self.text.item_counts[known]
-            self.factors.settle(known, tokens, self._known_directions(), counts)
+            self.factors.settle(known, tokens, self._stored_directions(known), counts)
 
-    def _known_directions(self) -> np.ndarray:
-        """Directions of the stored texts of what was met: float32 [train items, width]."""
-        known = np.flatnonzero(self.text.known_items)
-        found: np.ndarray = self._directions(tf.gather(self.stored, known)).numpy()
+    def _stored_directions(self, refs: np.ndarray) -> np.ndarray:
+        """Directions of stored texts: int [n] to float32 [n, encoder width]."""
+        found: np.ndarray = self._directions(tf.gather(self.stored, refs)).numpy()
         return found
 
     def _directions(self, vectors: tf.Tensor) -> tf.Tensor:

@@ -69,6 +69,11 @@ def rated_events(events: Events) -> tf.Tensor:
     return events.mask * tf.cast(~tf.math.is_nan(events.stars), tf.float32)
 
 
+def with_bias(loadings: tf.Tensor) -> tf.Tensor:
+    """Put a 1 before the loadings: [..., k + t] to [..., 1 + k + t]."""
+    return tf.concat([tf.ones_like(loadings[..., :1]), loadings], axis=-1)
+
+
 class NeuralReading(NamedTuple):
     """What the neural head reads of a behaviour.
 
