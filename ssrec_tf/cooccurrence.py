@@ -31,7 +31,7 @@ _RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not expl
 # Of what follows: events up to so many places apart count, the less the farther, and less
 # in the wrong order.
 _REACH, _FADING, _BACKWARDS = 20, 0.9, 0.5
-ENOUGH = 50_000  # items whose texts a regression reads
+_ENOUGH = 50_000  # items whose texts a regression reads
 
 
 def spectral_vectors(users: np.ndarray, items: np.ndarray, count: int, width: int) -> np.ndarray:
@@ -124,6 +124,11 @@ def successor_vectors(
     return before, after
 
 
+def enough_of(count: int) -> slice:
+    """Places of the items, of so many, that a regression reads: evenly apart, not too many."""
+    return slice(None, None, max(1, -(-count // _ENOUGH)))
+
+
 def told_by_texts(
     features: np.ndarray, vectors: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -139,7 +144,7 @@ def told_by_texts(
     Returns:
         float32 [n + 1, width]; the last row is added to all.
     """
-    some = slice(None, None, -(-len(vectors) // ENOUGH))
+    some = enough_of(len(vectors))
     if weights is not None:
         weights = weights[some] / np.mean(weights[some])
     if not features.shape[1]:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ssrec_tf import replicas
 from ssrec_tf.config import TrainConfig
-from ssrec_tf.cooccurrence import ENOUGH, told_by_texts
+from ssrec_tf.cooccurrence import enough_of, told_by_texts
 from ssrec_tf.recommenders.base import dense, normal
 from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.reading import Items, ItemTexts, told
@@ -169,7 +169,7 @@ class ItemVectors(keras.layers.Layer):
         """Bring up to date what follows from the weights: see `Factors.settle`."""
         if self.factors is not None:
             known = np.flatnonzero(self.text.known_items)
-            known = known[:: -(-len(known) // ENOUGH) or 1]
+            known = known[enough_of(len(known))]
             tokens, counts = self.text.item_tokens[known], self.text.item_counts[known]
             self.factors.settle(known, tokens, self._stored_directions(known), counts)
 

@@ -170,7 +170,7 @@ def test_texts_tell_vectors_where_they_do_and_their_mean_where_not(width):
 
 
 def test_texts_of_a_large_catalogue_are_read_in_part(monkeypatch):
-    monkeypatch.setattr("ssrec_tf.cooccurrence.ENOUGH", 50)
+    monkeypatch.setattr("ssrec_tf.cooccurrence._ENOUGH", 50)
     directions = np.random.default_rng(0).normal(size=(199, 4))
     vectors = directions[:, :2].copy()
     vectors[np.arange(199) % 4 != 0] = np.nan  # every fourth is read
