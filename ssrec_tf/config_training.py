@@ -87,6 +87,8 @@ class FactorConfig:
     follow; 0 for none.
     `waves`: frequencies for each pace at which a user's bias drifts; 0 keeps it still.
     `starts`: factorizations from so many starts, trained side by side; their mean is served.
+    `met_often`: an item met so often counts half of what its events say where the met tell of
+    the unmet; 1 suits new items that hardly anyone meets, 100 such as are met like the others.
     """
 
     width: int = 16
@@ -95,6 +97,7 @@ class FactorConfig:
     text_width: int = 0
     waves: int = 6
     starts: int = 1
+    met_often: float = 100.0
 
 
 @dataclass(frozen=True)

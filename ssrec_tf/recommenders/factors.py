@@ -100,7 +100,7 @@ class Factors(keras.layers.Layer):
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
         self._precision = tf.constant([_BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
         shape = (members, self.rows)
-        self.unmet = UnmetItems(common, config.text_width, shape) if ids else None
+        self.unmet = UnmetItems(common, config, shape) if ids else None
         self.built = True
 
     def _weight(self, name: str, shape: tuple[int, ...], start: float) -> keras.Variable:

@@ -136,7 +136,7 @@ def test_an_unknown_item_has_factors_of_its_text_only(world, id_dropout):
     assert np.abs(known - unknown)[..., :-TEXT].min() > 1e-4
     # What it is told is what was learnt of the others, by how often each was met.
     refs = np.flatnonzero(world.text.known_items)
-    texts, told = model.items.texts_of(refs), UnmetItems(model.items._common_words(), TEXT, (2, 9))
+    texts, told = model.items.texts_of(refs), UnmetItems(model.items._common_words(), SIZES, (2, 9))
     rows, along = model.items.read(texts, refs), factors.text_axes.numpy()
     learnt = rows.factors.numpy()[..., :-TEXT]
     places = rows.directions.numpy() @ along
