@@ -57,7 +57,8 @@ class Factors(keras.layers.Layer):
     Args:
         text: the catalogue's tokens and users' tokens.
         encoder_width: length of the texts' vectors.
-        common: int64 [words], how many train items hold a word, 0 if it speaks for none.
+        common: int64 [words], how many train items hold a word, 0 if it speaks for none, as
+            padding.
         config: sizes and the prior's precision.
         ids: whether ids speak at all; if not, words learn to do without from the start.
     """
@@ -181,7 +182,7 @@ class Factors(keras.layers.Layer):
         known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 3]
         met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
         known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
-        there = tf.gather(self._common, words) * tf.cast(words != 0, tf.float32)
+        there = tf.gather(self._common, words)  # [..., item width]
         said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]
         return known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
 

@@ -49,6 +49,7 @@ class ItemVectors(keras.layers.Layer):
         """Make all layers and weights."""
         super().__init__(name="items")
         self.text, self.config, self.labelled = text, config, labelled
+        self._met = np.flatnonzero(text.known_items)  # references of the train items
         self._known = known = tf.cast(text.known_items, tf.float32)  # [items + 1]
         # Ids that are always dropped are never trained, and must not speak later.
         self._has_id = known if config.id_dropout < 1.0 else tf.zeros_like(known)
@@ -149,11 +150,10 @@ class ItemVectors(keras.layers.Layer):
         Args:
             vectors: float32 [items + 1, 2 s + c].
         """
-        known = np.flatnonzero(self.text.known_items)
         self.order.assign(vectors)
-        if len(known) > 1 and self.order_width:
-            directions = self._stored_directions(known)
-            self.order_of_text.assign(told_by_texts(directions, vectors[known]))
+        if len(self._met) > 1 and self.order_width:
+            directions = self._stored_directions(self._met)
+            self.order_of_text.assign(told_by_texts(directions, vectors[self._met]))
 
     def store_behaviour(self, vectors: np.ndarray) -> None:
         """Keep the co-occurrence vectors, once the texts' are stored.
@@ -162,16 +162,14 @@ class ItemVectors(keras.layers.Layer):
             vectors: float32 [items + 1, width of `train.factors`].
         """
         if self.factors is not None:
-            known = np.flatnonzero(self.text.known_items)
-            self.factors.store(vectors, self._stored_directions(known))
+            self.factors.store(vectors, self._stored_directions(self._met))
 
     def settle(self) -> None:
         """Bring up to date what follows from the weights: see `Factors.settle`."""
         if self.factors is not None:
-            known = np.flatnonzero(self.text.known_items)
-            known = known[enough_of(len(known))]
-            tokens, counts = self.text.item_tokens[known], self.text.item_counts[known]
-            self.factors.settle(known, tokens, self._stored_directions(known), counts)
+            some = self._met[enough_of(len(self._met))]
+            tokens, counts = self.text.item_tokens[some], self.text.item_counts[some]
+            self.factors.settle(some, tokens, self._stored_directions(some), counts)
 
     def _stored_directions(self, refs: np.ndarray) -> np.ndarray:
         """Directions of stored texts: int [n] to float32 [n, encoder width]."""
@@ -254,7 +252,6 @@ class ItemVectors(keras.layers.Layer):
             level += self.text_level(vectors)[..., 0]
         if self.config.item_text != "encoder":
             there = tf.gather(self._common, words)  # [..., item width]
-            there *= tf.cast(words != 0, tf.float32)
             embedded = tf.gather(self.word_embedding, words)  # [..., item width, width]
             said += tf.einsum("...n,...nd->...d", there, embedded)
             level += tf.reduce_sum(tf.gather(self.word_level, words) * there, axis=-1)
