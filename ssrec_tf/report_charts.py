@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -119,14 +120,21 @@ def standalone(chart: str, legend: Sequence[str] = ()) -> str:
 
     Args:
         chart: Of a function above; what stands behind its `</svg>` is left out.
-        legend: Names of its lines, written into the picture.
+        legend: Names of its lines, written above the picture.
     """
     body = chart[: chart.index("</svg>")].replace(
         "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
     )
+    room = 14 * len(legend)  # above the picture, where no line runs
+    body = re.sub(
+        r'viewBox="0 0 (\d+) (\d+)"',
+        lambda found: f'viewBox="0 {-room} {found[1]} {int(found[2]) + room}"',
+        body,
+        count=1,
+    )
     start = body.index(">") + 1
     keys = "".join(
-        f'<text x="{_LEFT + 8}" y="{_TOP + 10 + 14 * i}" style="fill: var(--s{i % 4})">'
+        f'<text x="{_LEFT + 8}" y="{14 * (i + 1) - room - 2}" style="fill: var(--s{i % 4})">'
         f"{escape(name)}</text>"
         for i, name in enumerate(legend)
     )

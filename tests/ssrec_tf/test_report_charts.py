@@ -109,3 +109,10 @@ def test_a_chart_stands_alone_with_its_colours_and_names():
     names = {node.text: node.get("style") for node in root.iter(f"{svg}text")}
     assert names[EVIL] == "fill: var(--s0)"
     assert names["valid"] == "fill: var(--s1)"
+    # Above the picture, whose own lines begin at 0.
+    _, top, _, height = map(int, root.get("viewBox").split())
+    keys = [float(node.get("y")) for node in root.iter(f"{svg}text") if node.text in names]
+    legend = [y for y in keys if y < 0]
+    assert len(legend) == 2
+    assert top + 8 < min(legend) < max(legend) < 0
+    assert height == 220 - top
