@@ -84,6 +84,8 @@ def bench(
     """
     _check(config, models, variants, trials)
     data = Bench.load(config, base)
+    for name in models:
+        data.check(name)
     own = bench_tuning.own_space(config) if own_space is None else own_space
     found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}

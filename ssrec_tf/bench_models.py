@@ -17,6 +17,7 @@ from ssrec_tf.baselines import Baseline
 from ssrec_tf.bench_tuning import Parameters, configured
 from ssrec_tf.config import RunConfig, to_dict
 from ssrec_tf.datasets import load_data
+from ssrec_tf.errors import ConfigError
 from ssrec_tf.evaluation import Report, Scores, evaluate
 from ssrec_tf.examples import write_examples
 from ssrec_tf.leakage import check_leakage
@@ -95,6 +96,23 @@ class Bench:
     def users(self, part: str) -> np.ndarray:
         """Return the users ranked for: str [users of the part], sorted."""
         return ranked_users(self.tables, self.split, part)
+
+    def check(self, name: str) -> None:
+        """Refuse a model before anything is fitted that learns from what the log has not.
+
+        Raises:
+            ConfigError: It needs ratings.
+        """
+
+        def fits(name: str) -> bool:
+            return name == OWN or not baseline_kind(name).needs_rating
+
+        if "rating" not in self.tables.interactions and not fits(name):
+            others = ", ".join(other for other in known_models() if fits(other))
+            raise ConfigError(
+                f"{name} needs ratings, {self.tables.name} has none: leave it out; "
+                f"{others} do without"
+            )
 
     def metric(self, name: str) -> str:
         """Return the metric that tells a model's trials apart.

@@ -1,6 +1,7 @@
 """The bench: what it keeps, that a second call fits nothing, and its figures by hand."""
 
 import json
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -103,6 +104,21 @@ def test_baselines_are_measured_as_by_hand_and_kept(run, tmp_path, monkeypatch):
     assert all(value > 0 for value in seconds.values())
     lines = bench.differences(report, "item_mean")
     assert any(line.startswith("bias - item_mean  rmse ") for line in lines)
+
+
+def test_what_the_log_cannot_teach_is_refused_before_anything_is_fitted(run, tmp_path):
+    config, base = run
+    columns = {name: name for name in ("user", "item")}
+    log = replace(config.data.interactions, columns={**columns, "time": "at"})
+    data = replace(config.data, interactions=log, rating_scale=None, click_threshold=None)
+    said = []
+    with pytest.raises(ConfigError, match=r"bias needs ratings.*leave it out; ssrec_tf, .*ease"):
+        bench.bench(
+            replace(config, data=data), base=base, folder=tmp_path / "b",
+            models=["ease", "bias"], tell=said.append,
+        )  # fmt: skip
+    assert said == []
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.slow
