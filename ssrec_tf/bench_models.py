@@ -103,15 +103,11 @@ class Bench:
         Raises:
             ConfigError: It needs ratings.
         """
-
-        def fits(name: str) -> bool:
-            return name == OWN or not baseline_kind(name).needs_rating
-
-        if "rating" not in self.tables.interactions and not fits(name):
-            others = ", ".join(other for other in known_models() if fits(other))
+        allowed = [OWN, *(n for n, kind in _kinds().items() if kind.can_learn_from(self.tables))]
+        if name not in allowed:
             raise ConfigError(
                 f"{name} needs ratings, {self.tables.name} has none: leave it out; "
-                f"{others} do without"
+                f"{', '.join(allowed)} do without"
             )
 
     def metric(self, name: str) -> str:

@@ -145,7 +145,7 @@ def score_baseline(
     Raises:
         ConfigError: it needs ratings and the log has none, or another kind of split.
     """
-    if model.needs_rating and "rating" not in tables.interactions:
+    if not model.can_learn_from(tables):
         raise ConfigError(f"{model.name} needs ratings, {tables.name} has none")
     model.fit(tables, split)
     return replace(model.row_scores(part_rows(split, part)), ranking=model.rank(users))

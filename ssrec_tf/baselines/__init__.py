@@ -75,5 +75,4 @@ EXTENDED: Mapping[str, type[Baseline]] = MappingProxyType(
 
 def available(tables: Tables) -> list[Baseline]:
     """Return an unfitted baseline of every kind the data allows: without ratings, one."""
-    rated = "rating" in tables.interactions
-    return [kind() for kind in BASELINES if rated or not kind.needs_rating]
+    return [kind() for kind in BASELINES if kind.can_learn_from(tables)]

@@ -58,6 +58,11 @@ class Baseline(ABC):
     _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
     _past_only: bool  # whether what is scored comes after all of a user's train rows
 
+    @classmethod
+    def can_learn_from(cls, tables: Tables) -> bool:
+        """Whether the log has the ratings that this baseline needs, if it does."""
+        return not cls.needs_rating or "rating" in tables.interactions
+
     def fit(self, tables: Tables, split: Split) -> None:
         """Learn from train rows; choose constants, and scale clicks, on valid rows.
 
@@ -67,7 +72,7 @@ class Baseline(ABC):
             ValueError: The log has no ratings and this baseline needs them.
         """
         log = tables.interactions
-        if self.needs_rating and "rating" not in log:
+        if not self.can_learn_from(tables):
             raise ValueError(f"{self.name} needs ratings, {tables.name} has none: see `available`")
         self._tables, self._past_only = tables, split.past_only
         train = log.iloc[split.train]
