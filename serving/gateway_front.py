@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.gateway_auth import Door
-from serving.gateway_limits import Admission, Refusal, check_depth, check_head, read_body
+from serving.gateway_limits import Admission, Refusal, check_crowd, check_depth, check_head, read_body
 from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import Limits
@@ -21,6 +21,7 @@ API = frozenset(
     {"/v1/rank", "/v1/score", "/v1/recommend", "/v1/similar", "/v1/explain", "/v1/titles"}
 )
 OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json", "/"})
+CROWDED = "crowded"  # in a scope: there are more connections than are held
 _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -95,6 +96,7 @@ class Front:
         if here.route in OPEN and scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
+        check_crowd(scope.get(CROWDED, False))
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
@@ -169,7 +171,8 @@ async def _refuse(send: Any, here: Passing, refusal: Refusal) -> None:
         headers.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after))).encode()))
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status in (400, 408, 411, 413, 415):  # the body may not have been read
+    # Where the body may not have been read, too.
+    if refusal.hang_up or refusal.status in (400, 408, 411, 413, 415):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

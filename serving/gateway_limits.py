@@ -29,6 +29,19 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
     message: str
     field: str | None = None
     retry_after: float | None = None
+    hang_up: bool = False
+
+
+def check_crowd(crowded: bool) -> None:
+    """Refuse a request on a connection beyond those that are held, and close it.
+
+    Raises:
+        Refusal: there are too many.
+    """
+    if crowded:
+        refusal = _overloaded("too many connections")
+        refusal.hang_up = True
+        raise refusal
 
 
 def check_head(headers: Mapping[bytes, bytes]) -> int:

@@ -13,12 +13,17 @@ import uvicorn
 from prometheus_client import start_http_server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.gateway_front import CROWDED
 from serving.gateway_logs import configure, log
 from serving.gateway_settings import Settings
 
 
-def _guarded(head_timeout: float) -> type[HttpToolsProtocol]:
-    """A protocol that closes connections whose first head does not come in time."""
+def _guarded(head_timeout: float, most: int) -> type[HttpToolsProtocol]:
+    """A protocol that closes connections whose first head does not come in time.
+
+    It marks requests on connections beyond `most`. Uvicorn's own limit answers these in its own
+    words, without Retry-After, unseen by log and metrics, and those of probes as well.
+    """
 
     class Guarded(HttpToolsProtocol):
         """Uvicorn's own times only what comes after the first answer."""
@@ -31,6 +36,7 @@ def _guarded(head_timeout: float) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._stop()
+            self.scope[CROWDED] = len(self.connections) > most  # type: ignore[typeddict-unknown-key]
             super().on_headers_complete()
 
         def on_message_begin(self) -> None:
@@ -84,14 +90,13 @@ def serve(gateway: Any, settings: Settings) -> int:
         gateway,
         host=settings.host,
         port=settings.port,
-        http=_guarded(limits.head_timeout),
+        http=_guarded(limits.head_timeout, limits.connections),
         loop="uvloop",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=limits.finish,
         backlog=1024,

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -76,7 +77,7 @@ def process(tmp_path, described):
         "port": port,
         "model": {"address": f"127.0.0.1:{grpc_port}", "catalogue": catalogue},
         "access": {"keys": "keys"},
-        "limits": {"drain": 1.5, "head_timeout": 0.5},
+        "limits": {"drain": 1.5, "head_timeout": 0.5, "connections": 8},
         "seen": {"metrics_port": metrics},
     }
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
@@ -112,8 +113,16 @@ def test_slow_heads_metrics_and_an_end_that_loses_nobody(process):
         slow.settimeout(5)
         assert httpx2.get(f"{base}/health").status_code == 200
         assert slow.recv(100) == b""
-    answers = []
     headers = {"X-API-Key": KEY}
+    # Beyond so many connections one is told when to come back; probes are answered all the same.
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        crowded = httpx2.post(f"{base}/v1/rank", json=BODY, headers=headers)
+        assert (crowded.status_code, crowded.json()["code"]) == (503, "overloaded")
+        assert (crowded.headers["retry-after"], crowded.headers["connection"]) == ("1", "close")
+        assert httpx2.get(f"{base}/ready").status_code == 200
+    answers = []
 
     def ask():
         answers.append(httpx2.post(f"{base}/v1/rank", json=BODY, headers=headers, timeout=20))
