@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.gateway_auth import Door
-from serving.gateway_limits import Admission, Refusal, check_crowd, check_depth, check_head, read_body
+from serving.gateway_limits import (
+    Admission,
+    Refusal,
+    check_crowd,
+    check_depth,
+    check_head,
+    read_body,
+)
 from serving.gateway_logs import log, log_fault, spent_at_model
 from serving.gateway_metrics import Metrics
 from serving.gateway_settings import Limits

@@ -44,12 +44,7 @@ def fit(model: Recommender, examples: Path, *, past_only: bool, workdir: Path) -
         members = workdir / "members"
         ensemble = fit_members(model, examples, past_only=past_only, workdir=members)
         student = Student(model, ensemble)
-    state = learning.fit(model, examples, past_only=past_only, workdir=workdir, trainable=student)
-    # After all that is learnt: a student's members, and what is learnt beyond popularity, know
-    # the whole of train.
-    if past_only and isinstance(model, Indexed):
-        learning.follow_recent(model, examples)
-    return state
+    return learning.fit(model, examples, past_only=past_only, workdir=workdir, trainable=student)
 
 
 class Student:

@@ -50,6 +50,11 @@ class Indexed(Recommender):
         """Scaled query, the weight of an item's bias behind: float32 [batch, of the index]."""
         raise NotImplementedError
 
+    @property
+    def source_scales(self) -> list[Any]:
+        """Scalar weights of what the next item is told by, where there are several sources."""
+        return []
+
     def input_embeddings(self) -> list[Any]:
         """See `Recommender.input_embeddings`: of ids and words, and of the encoder's tokens."""
         tables = [self.items.id_embedding]

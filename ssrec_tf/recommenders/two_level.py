@@ -16,6 +16,8 @@ Reference:
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -91,6 +93,12 @@ class TwoLevel(Indexed):
         if self.head is not None:
             self.head.add_scoring_layers()
         self.built = True
+
+    @property
+    def source_scales(self) -> list[Any]:
+        """See `Indexed.source_scales`."""
+        names = ("next_scale", "order_scale", "order_keep", "companion_scale", "companion_growth")
+        return [getattr(self, name) for name in (*names, "popularity")]
 
     # Behaviours
 

@@ -11,7 +11,6 @@ from ssrec_tf.config import LoopConfig, OptimizerConfig
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.distillation import Student, with_drawn_items
 from ssrec_tf.ensembling import Ensemble, Predictions
-from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import CONFIG, batch_of, build, next_logits
 
 SEED = tf.constant([1, 2], tf.int64)
@@ -140,28 +139,3 @@ def test_a_student_goes_on_from_its_checkpoint_and_is_an_ordinary_model(world, t
     distillation.fit(again, world.examples, past_only=False, workdir=tmp_path)
     for one, other in zip(model.variables, again.variables, strict=True):
         assert np.array_equal(one.numpy(), other.numpy())
-
-
-def test_what_is_of_the_past_ends_at_what_is_popular_of_late(tmp_path):
-    tables = planted_tables()
-    tables.interactions["time"] *= 86_400  # a row a day
-    world = World(tmp_path, kind="time", tables=tables)
-
-    def fitted(fit, past_only=True):
-        model = build(world, "retrieval", loop=LOOP, popularity_days=30.0)
-        fit(model, world.examples, past_only=past_only, workdir=tmp_path / "work")
-        return model.items.next_bias.numpy()
-
-    first = fitted(distillation.fit)
-    trained = fitted(learning.fit)  # of the finished run, its weights
-    log = tables.interactions.loc[world.split.train]
-    weights = np.exp(-(log["time"].max() - log["time"]) / 86_400 / 30)
-    shares = np.zeros((2, 31))
-    for item, weight in zip(log["item"], weights, strict=True):
-        shares[:, 1 + tables.items.index.get_loc(item)] += [1.0, weight]
-    ever = (shares[0] + 1) / (len(log) + 31)
-    recent = (shares[1] + 200 * ever) / (weights.sum() + 200)
-    assert np.allclose(first - trained, np.log(recent / ever), atol=1e-5)
-    assert np.ptp((first - trained)[1:]) > 0.05
-    assert np.array_equal(fitted(distillation.fit), first)  # told once, however often it goes on
-    assert np.array_equal(fitted(distillation.fit, past_only=False), trained)
