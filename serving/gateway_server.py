@@ -36,7 +36,7 @@ def _guarded(head_timeout: float, most: int) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._stop()
-            self.scope[CROWDED] = len(self.connections) > most  # type: ignore[typeddict-unknown-key]
+            self.scope[CROWDED] = len(self.connections) > most  # type: ignore[literal-required]
             super().on_headers_complete()
 
         def on_message_begin(self) -> None:
