@@ -1,9 +1,9 @@
 """What is settled once all is learnt: which popularity counts, and how much each source does.
 
-What is learnt, what followed what, what goes together and popularity are added up to tell the next
-item. Their weights are trained with everything else, on rows which the counts and the embeddings know
-by heart, so each source seems surer there than it is. A handful of numbers, fitted once more on
-rows that no source has seen, put that right; nothing else moves.
+What is learnt, what followed what, what goes together and popularity are added up to tell the
+next item. Their weights are trained with everything else, on rows which the counts and the
+embeddings know by heart, so each source seems surer there than it is. A handful of numbers, fitted
+once more on rows that no source has seen, put that right; nothing else moves.
 
 Reference:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
