@@ -14,9 +14,9 @@ from serving.gateway_auth import Door
 from serving.gateway_limits import (
     Admission,
     Refusal,
-    check_crowd,
     check_depth,
     check_head,
+    overloaded,
     read_body,
 )
 from serving.gateway_logs import log, log_fault, spent_at_model
@@ -103,7 +103,8 @@ class Front:
         if here.route in OPEN and scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        check_crowd(scope.get(CROWDED, False))
+        if scope.get(CROWDED):
+            raise overloaded("too many connections", hang_up=True)
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)

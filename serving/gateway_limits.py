@@ -32,18 +32,6 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
     hang_up: bool = False
 
 
-def check_crowd(crowded: bool) -> None:
-    """Refuse a request on a connection beyond those that are held, and close it.
-
-    Raises:
-        Refusal: there are too many.
-    """
-    if crowded:
-        refusal = _overloaded("too many connections")
-        refusal.hang_up = True
-        raise refusal
-
-
 def check_head(headers: Mapping[bytes, bytes]) -> int:
     """Length of the body that is announced.
 
@@ -141,7 +129,7 @@ class Admission:
             self._free -= 1
             return
         if len(self._waiting) >= self._queue:
-            raise _overloaded("the queue is full")
+            raise overloaded("the queue is full")
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -154,7 +142,7 @@ class Admission:
                 self._waiting.remove(turn)
                 turn.cancel()
             if isinstance(error, TimeoutError):
-                raise _overloaded(f"no place within {self._wait:g} s") from None
+                raise overloaded(f"no place within {self._wait:g} s") from None
             raise
 
     def _give(self) -> None:
@@ -165,5 +153,7 @@ class Admission:
             self._free += 1
 
 
-def _overloaded(why: str) -> Refusal:
-    return Refusal(503, "overloaded", f"{why}; try again later", retry_after=RETRY_AFTER_SECONDS)
+def overloaded(why: str, *, hang_up: bool = False) -> Refusal:
+    """Say when to come back, and close the connection where it is one too many."""
+    message = f"{why}; try again later"
+    return Refusal(503, "overloaded", message, retry_after=RETRY_AFTER_SECONDS, hang_up=hang_up)

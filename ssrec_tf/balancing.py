@@ -18,7 +18,7 @@ import tensorflow as tf
 from scipy.optimize import minimize
 
 from ssrec_tf import learning
-from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches
+from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, row_count
 from ssrec_tf.recommenders import Indexed, Recommender
 
 _BATCHES = 200  # of the valid part; more say no more of six numbers
@@ -63,16 +63,19 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
         return loss, tf.stack(tape.gradient(loss, [scale.value for scale in scales]))
 
     compiled = tf.function(measured, input_signature=[batches.element_spec], autograph=False)
-    rows = np.array([np.sum(batch["target_rows"].numpy() >= 0) for batch in some], float)
+    rows = np.array([row_count(batch) for batch in some], float)
+    share = rows / rows.sum()  # [batches]
 
-    def of_all(values: np.ndarray) -> tuple[float, np.ndarray]:
+    def assign(values: np.ndarray) -> None:
         for scale, value in zip(scales, values, strict=True):
             scale.assign(value)
+
+    def of_all(values: np.ndarray) -> tuple[float, np.ndarray]:
+        assign(values)
         losses, slopes = zip(*map(compiled, some), strict=True)
-        share = rows / rows.sum()  # [batches]
         return float(share @ np.array(losses, float)), share @ np.array(slopes, float)
 
     start = np.array([float(scale) for scale in scales])
     limits = {"maxiter": _PASSES, "maxfun": 2 * _PASSES}
     found = minimize(of_all, start, jac=True, method="L-BFGS-B", options=limits)
-    of_all(found.x)
+    assign(found.x)

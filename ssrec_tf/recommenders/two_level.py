@@ -38,6 +38,16 @@ from ssrec_tf.recommenders.reading import (
 )
 from ssrec_tf.recommenders.strays import strays_left_out, strays_of
 
+# How much what tells the next item counts, and where it starts.
+_SOURCE_SCALES = (
+    ("next_scale", 3.0),
+    ("order_scale", 2.0),  # of an exponential
+    ("companion_scale", 1.0),  # the same
+    ("companion_growth", 0.25),  # by the log of how many events there are
+    ("popularity", 0.5),  # of a log share, once something is known of a user
+    ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
+)
+
 
 class TwoLevel(Indexed):
     """See the module's docstring."""
@@ -74,16 +84,7 @@ class TwoLevel(Indexed):
         self.recency_embedding = self.add_weight(
             shape=(12, width), initializer=normal(), name="recency_embedding"
         )
-        for name, start in (
-            ("click_slope", 1.5),
-            ("stray_slope", 0.3),
-            ("next_scale", 3.0),
-            ("order_scale", 2.0),  # of an exponential
-            ("companion_scale", 1.0),  # the same
-            ("companion_growth", 0.25),  # by the log of how many events there are
-            ("popularity", 0.5),  # of a log share, once something is known of a user
-            ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
-        ):
+        for name, start in (("click_slope", 1.5), ("stray_slope", 0.3), *_SOURCE_SCALES):
             value = keras.initializers.Constant(start)
             setattr(self, name, self.add_weight(shape=(), initializer=value, name=f"scale_{name}"))
         if self.head is not None:
@@ -97,8 +98,7 @@ class TwoLevel(Indexed):
     @property
     def source_scales(self) -> list[Any]:
         """See `Indexed.source_scales`."""
-        names = ("next_scale", "order_scale", "order_keep", "companion_scale", "companion_growth")
-        return [getattr(self, name) for name in (*names, "popularity")]
+        return [getattr(self, name) for name, _ in _SOURCE_SCALES]
 
     # Behaviours
 

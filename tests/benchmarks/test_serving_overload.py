@@ -9,8 +9,7 @@ from benchmarks import serving_overload
 def test_overload_is_refused_and_over_at_once():
     result = serving_overload.measure(None, 3.0)
     assert result["only_200_429_503"], result
-    # 503: on a slow machine there are at times more connections than the gateway holds.
-    assert set(result["hostile"]) <= {"400", "413", "415", "503"}
+    assert set(result["hostile"]) <= {"400", "413", "415"}
     assert result["memory_growth_mib"] < 50
     assert result["recovered_s"] is not None
     assert result["recovered_s"] < 5
