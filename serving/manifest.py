@@ -71,23 +71,16 @@ def verify(folder: Path, key: Path) -> int:
 
     Raises:
         NotFound: no such folder or key.
-        Untrusted: says what differs.
+        Untrusted: says what differs, or what could not be read, since somebody writes there, say.
     """
     public = _load(key, "public")
-    files = _files(folder)
-    if FILE not in files:
-        raise Untrusted(f"{folder} has no {FILE}; sign it with `python -m serving sign`")
-    if files[FILE] > _MAX_MANIFEST:
-        raise Untrusted(f"{folder}/{FILE} is larger than {_MAX_MANIFEST} bytes")
-    listed = _signed(folder / FILE, public)
-    files.pop(FILE)
-    for name in sorted(set(files) ^ set(listed)):
-        what = "is not in the manifest" if name in files else "is missing"
-        raise Untrusted(f"{folder}/{name} {what}; publish the version again")
-    for name, size in files.items():
-        if size != listed[name]["size"] or _describe(folder / name) != listed[name]:
-            raise Untrusted(f"{folder}/{name} is not what was signed; publish the version again")
-    return len(files)
+    try:
+        return _compare(folder, public)
+    except OSError as error:
+        raise Untrusted(
+            f"{error.filename or folder} cannot be read: {error.strerror}; if the version is "
+            "still being written, try again once it is whole"
+        ) from None
 
 
 def admit(source: Path, target: Path, key: Path, *, gate: Any = None) -> None:
@@ -120,6 +113,24 @@ def admit(source: Path, target: Path, key: Path, *, gate: Any = None) -> None:
         raise InvalidArgument(f"{target} cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _compare(folder: Path, public: Ed25519PublicKey) -> int:
+    """How many files a version has, all of them as they were signed."""
+    files = _files(folder)
+    if FILE not in files:
+        raise Untrusted(f"{folder} has no {FILE}; sign it with `python -m serving sign`")
+    if files[FILE] > _MAX_MANIFEST:
+        raise Untrusted(f"{folder}/{FILE} is larger than {_MAX_MANIFEST} bytes")
+    listed = _signed(folder / FILE, public)
+    files.pop(FILE)
+    for name in sorted(set(files) ^ set(listed)):
+        what = "is not in the manifest" if name in files else "is missing"
+        raise Untrusted(f"{folder}/{name} {what}; publish the version again")
+    for name, size in files.items():
+        if size != listed[name]["size"] or _describe(folder / name) != listed[name]:
+            raise Untrusted(f"{folder}/{name} is not what was signed; publish the version again")
+    return len(files)
 
 
 def _signed(path: Path, public: Ed25519PublicKey) -> dict[str, Any]:

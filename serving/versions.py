@@ -166,9 +166,12 @@ class Versions:
 
     def _load(self, version: int) -> Servable:
         folder = self.folder / str(version)
-        if self._gate is not None:
-            self._gate(folder)
-        return Servable(folder, version, self._batcher)
+        try:
+            if self._gate is not None:
+                self._gate(folder)
+            return Servable(folder, version, self._batcher)
+        except OSError as error:  # a file came or went meanwhile: watching must not end by it
+            raise Unavailable(f"{folder} changed while it was read: {error}") from None
 
     def _load_first(self) -> None:
         if not self.folder.is_dir():

@@ -156,3 +156,15 @@ def test_a_version_is_admitted_whole_or_not_at_all(copy, keys, tmp_path):
     with pytest.raises(Untrusted, match="gate"):
         admit(served / "7", served / "9", keys[1], gate=closed)
     assert [path.name for path in served.iterdir()] == ["7"]
+
+
+def test_a_file_that_goes_while_it_is_checked(copy, keys, monkeypatch):
+    seen = os.walk
+
+    def walk(folder):
+        for base, folders, names in seen(folder):
+            yield base, folders, [*names, "fingerprint.pb.tmp"]  # listed, and renamed since
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(Untrusted, match=r"fingerprint\.pb\.tmp cannot be read.*once it is whole"):
+        verify(copy, keys[1])

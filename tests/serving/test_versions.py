@@ -94,6 +94,25 @@ def test_a_half_copied_version_is_tried_again(served, make_toy, tmp_path_factory
     assert rate(versions) == 5.0
 
 
+def test_a_file_that_goes_while_a_version_is_read_ends_no_watching(tmp_path, make_toy):
+    """A writer's temporary file is seen by the gate's listing and gone a moment later."""
+    make_toy(tmp_path / "2", bias=0.5, names=["embed"])
+    calls = []
+
+    def gate(folder):
+        calls.append(folder.name)
+        if calls.count("3") == 1:
+            (folder / "fingerprint.pb.tmp").lstat()
+
+    versions = Versions("toy", tmp_path, gate=gate)
+    try:
+        make_toy(tmp_path / "3", bias=1.0, names=["embed"])
+        until(lambda: versions.get("toy").version == 3)
+        assert calls.count("3") == 2
+    finally:
+        versions.close()
+
+
 def test_what_is_not_served(served):
     versions, _ = served
     assert versions.get("toy", 2).version == 2
