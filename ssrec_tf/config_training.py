@@ -108,8 +108,10 @@ class TrainConfig:
     speaks for an item beside its id; encoder (its vector, frozen), words (their embeddings,
     learnt from the labels, of those in `word_min_items` train items or more) or both.
     `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
-    `successor_width`, `companion_width`, of the two-level reading: lengths of the vectors that
-    say which item follows which, and which go together; 0 does without. `popularity_days`, of
+    `successor_width`, `companion_width`, `autoencoder_width`, of the two-level reading: lengths
+    of the vectors that say which item follows which, which go together, and which a linear
+    autoencoder of the log finds by which (the larger its `autoencoder_penalty`, the less it
+    knows by heart); 0 does without. `popularity_days`, of
     all but the joint reading: in splits whose histories end before their targets, popularity is
     at last set to that of about so many newest days of train; 0 leaves that of all.
     `targets_per_sequence`, of the joint reading of a BERT: candidates that share one history in
@@ -133,6 +135,8 @@ class TrainConfig:
     factors: FactorConfig = field(default_factory=FactorConfig)
     successor_width: int = 128
     companion_width: int = 64
+    autoencoder_width: int = 256
+    autoencoder_penalty: float = 300.0
     popularity_days: float = 0.0
     encoder_steps: int = 0
     joint_length: int = 128

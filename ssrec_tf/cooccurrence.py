@@ -7,6 +7,7 @@ step of gradient descent is needed. What follows what is read in the same way, f
 events that are near in a log. No rating is looked at.
 
 References:
+    Steck 2019, arXiv:1905.03375, section 3 (EASE, the linear autoencoder).
     HaoChen et al. 2021, arXiv:2106.04156, section 3 (spectral contrastive loss).
     Levy & Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization" (vectors
         of what stands near, by a decomposition of counts).
@@ -28,6 +29,7 @@ from ssrec_tf.batching import read_logs
 _DAMPING = 5.0  # rows added to every user and item, so that rare ones do not shout
 _LENGTH = 2.0  # root mean square of the vectors' lengths
 _RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not explained
+_LOUDNESS = 0.15  # power of an item's count that the autoencoder takes off its column of the log
 # Of what follows: events up to so many places apart count, the less the farther, and less
 # in the wrong order.
 _REACH, _FADING, _BACKWARDS = 20, 0.9, 0.5
@@ -64,6 +66,36 @@ def companion_vectors(logs: Sequence[np.ndarray], count: int, width: int) -> np.
     return _decomposed(*_pairs(logs), count, width, _RARE, 0.5)
 
 
+def autoencoder_vectors(
+    logs: Sequence[np.ndarray], count: int, width: int, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two vectors for each item, whose inner product says how much one met speaks for another.
+
+    It is the weight between two items of a linear autoencoder of the log that must not tell an
+    item by itself (EASE), with the log's leading directions in place of the log: with V and s its
+    right singular vectors and values, and D = s^2 / (s^2 + penalty), the inverse that EASE asks
+    for is (I - V D V') / penalty, and the weight of item i for item j, which are not the same, is
+    (V D V')_ij / (1 - (V D V')_jj). Nothing of items x items is ever held.
+
+    Args:
+        logs: int [events] each, a user's items, from 0 to `count` - 1.
+        count: of all items.
+        width: length of a vector; what the log's rank does not fill is 0.
+        penalty: of the squared weights, above 0; the larger, the fewer directions count.
+
+    Returns:
+        float32 [count, width] twice: as what was met, and as what is found by it; zeros for an
+        item nobody met.
+    """
+    log = _log(*_pairs(logs), count)
+    counts = log.sum(axis=0) + 1.0  # [count]
+    quiet = (counts / counts.mean()) ** -_LOUDNESS
+    right, values = _leading((log * quiet[None, :]).tocsr(), width)
+    kept = right * np.sqrt(values**2 / (values**2 + penalty))  # [count, width]
+    others = 1.0 - np.sum(kept**2, axis=1, keepdims=True)
+    return _of_unit_length(kept * quiet[:, None]), _of_unit_length(kept / others)
+
+
 def _decomposed(
     users: np.ndarray, items: np.ndarray, count: int, width: int, damping: float, power: float
 ) -> np.ndarray:
@@ -71,18 +103,35 @@ def _decomposed(
 
     float32 [count, width], of mean square length 1.
     """
+    log = _log(users, items, count)
+    first, second = ((log.sum(axis=axis) + damping) ** -0.5 for axis in (1, 0))
+    right, values = _leading((log * first[:, None] * second[None, :]).tocsr(), width)
+    return _of_unit_length(right * values**power)
+
+
+def _log(users: np.ndarray, items: np.ndarray, count: int) -> sparse.csr_array:
+    """1 where a user met an item: [users, count]."""
     shape = (int(users.max(initial=-1)) + 1, count)
     log = sparse.coo_array((np.ones(len(users)), (users, items)), shape).tocsr()
     log.data[:] = 1.0
-    first, second = ((log.sum(axis=axis) + damping) ** -0.5 for axis in (1, 0))
-    kept = min(width, *shape)
-    vectors = np.zeros((count, width), np.float32)
+    return log
+
+
+def _leading(log: sparse.csr_array, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Right singular vectors [items, width] and values [width], zeros beyond the rank."""
+    right, values = np.zeros((log.shape[1], width)), np.zeros(width)
+    kept = min(width, *log.shape)
     if kept:
-        log = (log * first[:, None] * second[None, :]).tocsr()
-        _, values, right = randomized_svd(log, kept, random_state=0)
-        vectors[:, :kept] = (right * values[:, None] ** power).T  # [count, kept]
+        _, values[:kept], rows = randomized_svd(log, kept, random_state=0)
+        right[:, :kept] = rows.T  # [items, kept]
+    return right, values
+
+
+def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Scaled to a root mean square length of 1: float32."""
     length = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
-    return vectors / np.float32(max(length, 1e-9))
+    scaled: np.ndarray = (vectors / max(length, 1e-9)).astype(np.float32)
+    return scaled
 
 
 def _pairs(logs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

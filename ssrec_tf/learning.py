@@ -20,6 +20,7 @@ from ssrec_tf.batching import (
 )
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import (
+    autoencoder_vectors,
     companion_vectors,
     logs_of_train,
     successor_vectors,
@@ -184,9 +185,12 @@ def store_behaviour(model: Indexed, examples: Path) -> None:
         width = model.config.factors.behaviour_width
         model.items.store_behaviour(vectors_of_logs(logs, count, width))
     if isinstance(model, TwoLevel):
-        before, after = successor_vectors(logs, count, model.config.successor_width)
-        companions = companion_vectors(logs, count, model.config.companion_width)
-        model.store_order(before, after, companions)
+        config = model.config
+        model.store_order(
+            *successor_vectors(logs, count, config.successor_width),
+            companion_vectors(logs, count, config.companion_width),
+            *autoencoder_vectors(logs, count, config.autoencoder_width, config.autoencoder_penalty),
+        )
 
 
 def follow_recent(model: Indexed, examples: Path) -> None:

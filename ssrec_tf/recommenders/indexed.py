@@ -51,8 +51,11 @@ class Indexed(Recommender):
         raise NotImplementedError
 
     @property
-    def source_scales(self) -> list[Any]:
-        """Scalar weights of what the next item is told by, where there are several sources."""
+    def source_widths(self) -> list[int]:
+        """Lengths of a query's parts, of what tells the next item, where there are several.
+
+        `balance`, a weight float32 [parts], then says how much each counts.
+        """
         return []
 
     def input_embeddings(self) -> list[Any]:

@@ -84,7 +84,9 @@ class ItemVectors(keras.layers.Layer):
         # Of an item never met: as often as any other, until training says better.
         evenly = keras.initializers.Constant(-np.log(count))
         self.next_unmet = self.add_weight(shape=(), initializer=evenly, name="next_unmet_bias")
-        self.order_width = 2 * self.config.successor_width + self.config.companion_width
+        config = self.config
+        paired = config.successor_width + config.autoencoder_width
+        self.order_width = 2 * paired + config.companion_width
         self.order = self.add_weight(
             shape=(count, self.order_width), initializer="zeros", trainable=False, name="order"
         )
@@ -148,7 +150,7 @@ class ItemVectors(keras.layers.Layer):
         """Keep what train says of items' order, and what texts tell of it, once those are stored.
 
         Args:
-            vectors: float32 [items + 1, 2 s + c].
+            vectors: float32 [items + 1, 2 s + c + 2 a].
         """
         self.order.assign(vectors)
         if len(self._met) > 1 and self.order_width:
@@ -238,7 +240,7 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known, training=training)
-        unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c]
+        unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c + 2 a]
         order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), unmet)
         return Items(states, level, next_states, next_level, directions, order, factors)
 

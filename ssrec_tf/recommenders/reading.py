@@ -26,8 +26,8 @@ class Items(NamedTuple):
         next_states: float32 [..., width], for the next item.
         next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
-        order: float32 [..., 2 s + c], the item as what came before, as what comes after, and
-            as what goes together with others.
+        order: float32 [..., 2 s + c + 2 a], the item as what came before, as what comes after,
+            as what goes together with others, and as an autoencoder knows and finds it.
         factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
     """
 

@@ -7,16 +7,15 @@ one reading of the behaviour.
 
 A pair is scored by a network (`neural_head`), by a factorization (`factors`), or by both.
 
-What comes next is found in three ways, added up: by what is learnt of texts, ids and their
-age, by what followed what in train, and by what went together (`cooccurrence`).
+What comes next is found in several ways, added up: by what is learnt of texts, ids and their
+age, by what followed what in train, by what went together, and by a linear autoencoder of the
+log (`cooccurrence`), which is silent in training: it knows each train row by heart.
 
 Reference:
     Kang & McAuley 2018, arXiv:1808.09781 (the next item, from the history in order).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import keras
 import numpy as np
@@ -38,6 +37,8 @@ from ssrec_tf.recommenders.reading import (
 )
 from ssrec_tf.recommenders.strays import strays_left_out, strays_of
 
+# What is learnt, what follows, what goes together, the autoencoder, popularity: as trained.
+_BALANCE = (1.0, 1.0, 1.0, 0.0, 1.0)
 # How much what tells the next item counts, and where it starts.
 _SOURCE_SCALES = (
     ("next_scale", 3.0),
@@ -87,6 +88,12 @@ class TwoLevel(Indexed):
         for name, start in (("click_slope", 1.5), ("stray_slope", 0.3), *_SOURCE_SCALES):
             value = keras.initializers.Constant(start)
             setattr(self, name, self.add_weight(shape=(), initializer=value, name=f"scale_{name}"))
+        self.balance = self.add_weight(
+            shape=(len(_BALANCE),),
+            initializer=lambda shape, dtype: tf.constant(_BALANCE, dtype),
+            trainable=False,
+            name="source_balance",
+        )
         if self.head is not None:
             self.head.add_reading_layers()
         self.next_query = built_dense("next_query", 2 * width, width, activation="gelu")
@@ -96,9 +103,11 @@ class TwoLevel(Indexed):
         self.built = True
 
     @property
-    def source_scales(self) -> list[Any]:
-        """See `Indexed.source_scales`."""
-        return [getattr(self, name) for name, _ in _SOURCE_SCALES]
+    def source_widths(self) -> list[int]:
+        """See `Indexed.source_widths`; in the order of `balance`."""
+        config = self.config
+        counted = [config.successor_width, config.companion_width, config.autoencoder_width]
+        return [config.width, *counted, 1]
 
     # Behaviours
 
@@ -135,7 +144,7 @@ class TwoLevel(Indexed):
         return found
 
     def _next_query(self, history: Items, mask: tf.Tensor) -> tf.Tensor:
-        """Query of the next item, the newest events weigh most: [batch, width + s + c + 1].
+        """Query of the next item, the newest events weigh most: [batch, width + s + c + a + 1].
 
         Its last entry weighs an item's popularity, which says all there is to say of a user
         of whom nothing is known, and less the more is: companions are popular themselves.
@@ -144,40 +153,44 @@ class TwoLevel(Indexed):
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
         query = (pooled + self.next_output(hidden)) / self.config.width
-        before, _, companions = self._order(history)
+        before, _, companions, known, _ = self._order(history)
         follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
         together = fading_mean(companions, mask, tf.constant(1.0))
+        linked = tf.linalg.matvec(known, mask, transpose_a=True)  # [batch, a], a sum
         events = tf.reduce_sum(mask, axis=1, keepdims=True)  # [batch, 1]
         growth = self.companion_growth * tf.math.log1p(events)
+        learnt, order, beside, auto, popular = tf.unstack(self.balance)
         parts = [
-            query * tf.nn.softplus(self.next_scale),
-            follows * tf.exp(self.order_scale),
-            together * tf.exp(self.companion_scale + growth),
-            tf.where(events > 0, self.popularity, 1.0),
+            query * tf.nn.softplus(self.next_scale) * learnt,
+            follows * tf.exp(self.order_scale) * order,
+            together * tf.exp(self.companion_scale + growth) * beside,
+            linked * auto,
+            tf.where(events > 0, self.popularity * popular, 1.0),
         ]
         return tf.concat(parts, axis=1)
 
     def vectors_of(self, items: Items) -> tf.Tensor:
-        """See `Indexed.vectors_of`: float32 [..., width + s + c + 1]."""
-        _, after, companions = self._order(items)
-        parts = [items.next_states, after, companions, items.next_level[..., None]]
+        """See `Indexed.vectors_of`: float32 [..., width + s + c + a + 1]."""
+        _, after, companions, _, found = self._order(items)
+        parts = [items.next_states, after, companions, found, items.next_level[..., None]]
         return tf.concat(parts, axis=-1)
 
     def _order(self, items: Items) -> list[tf.Tensor]:
-        """Vectors of before, of after and of companions: [..., s], [..., s], [..., c]."""
-        order, other = self.config.successor_width, self.config.companion_width
-        found: list[tf.Tensor] = tf.split(items.order, [order, order, other], axis=-1)
+        """Before and after [..., s] each, companions [..., c], known and found [..., a] each."""
+        config = self.config
+        order, auto = config.successor_width, config.autoencoder_width
+        widths = [order, order, config.companion_width, auto, auto]
+        found: list[tf.Tensor] = tf.split(items.order, widths, axis=-1)
         return found
 
-    def store_order(self, before: np.ndarray, after: np.ndarray, companions: np.ndarray) -> None:
+    def store_order(self, *vectors: np.ndarray) -> None:
         """Keep what came before, after and together with what, in train.
 
         Args:
-            before: float32 [items + 1, s], of `cooccurrence.successor_vectors`.
-            after: the same.
-            companions: float32 [items + 1, c], of `cooccurrence.companion_vectors`.
+            *vectors: float32 [items + 1, n] each: two of `cooccurrence.successor_vectors`, one
+                of `companion_vectors`, two of `autoencoder_vectors`.
         """
-        self.items.store_order(np.concatenate([before, after, companions], axis=1))
+        self.items.store_order(np.concatenate(vectors, axis=1))
 
     # Pairs
 

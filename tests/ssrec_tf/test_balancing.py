@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf import learning
+from ssrec_tf import balancing, learning
 from ssrec_tf.balancing import balance_sources, finish
 from ssrec_tf.batching import evaluation_batches
 from tests.ssrec_tf.conftest import World, planted_tables
@@ -16,43 +16,28 @@ def sizes_of(model, past_only=False):
     return learning.batch_config(model.config, past_only=past_only)
 
 
-def loss_by_hand(model, world, past_only=False):
-    """Mean cross-entropy of the valid rows among the items that a user has not met, to call."""
+def gain_by_hand(model, world, past_only=False):
+    """Mean discounted gain of the valid rows, each alone among what its user has not met."""
     query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
     batches = list(evaluation_batches(world.examples, "valid", sizes_of(model, past_only)))
 
-    def loss():
+    def gain():
         found = []
         for batch in batches:
-            logits = (query(batch).numpy() @ model.index().numpy().T).astype(np.float64)
-            np.put_along_axis(logits, batch["history_items"].numpy(), -np.inf, axis=1)  # and 0
-            targets = batch["target_items"].numpy()
-            logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-            found += list(np.take_along_axis(logs, targets, axis=1)[targets != 0])
-        return -np.mean(found)
+            logits = query(batch).numpy() @ model.index().numpy().T
+            for scores, met, wanted in zip(
+                logits,
+                batch["history_items"].numpy(),
+                batch["target_items"].numpy(),
+                strict=True,
+            ):
+                for target in wanted[wanted > 0]:
+                    others = set(range(1, len(scores))) - set(met) - set(wanted)
+                    higher = sum(scores[other] > scores[target] for other in others)
+                    found.append(1.0 / np.log2(2 + higher))
+        return np.mean(found)
 
-    return loss
-
-
-def test_it_ends_where_no_weight_is_better_and_moves_nothing_else(world):
-    model = build(world)
-    learning.store_behaviour(model, world.examples)
-    model.companion_scale.assign(4.0)  # much too sure of itself
-    scales = model.source_scales
-    kept = [v.numpy().copy() for v in model.variables if not any(v is s for s in scales)]
-    loss = loss_by_hand(model, world)
-    before = loss()
-    balance_sources(model, world.examples, sizes_of(model))
-    after = loss()
-    assert after < before - 0.1
-    for scale in scales:
-        here = float(scale)
-        for step in (-0.2, 0.2):
-            scale.assign(here + step)
-            assert loss() > after - 2e-3
-        scale.assign(here)
-    others = [v.numpy() for v in model.variables if not any(v is s for s in scales)]
-    assert all(np.array_equal(old, new) for old, new in zip(kept, others, strict=True))
+    return gain
 
 
 def test_what_tells_the_next_item_is_believed_and_what_does_not_is_not(tmp_path):
@@ -60,12 +45,59 @@ def test_what_tells_the_next_item_is_believed_and_what_does_not_is_not(tmp_path)
     for _ in range(2):
         model = build(world)
         learning.store_behaviour(model, world.examples)
-        model.order_scale.assign(-2.0)
+        noise = np.random.default_rng(0).normal(0.0, 4.0, model.items.next_bias.shape)
+        model.items.next_bias.assign(noise)  # a popularity that drowns all else and says nothing
+        kept = [v.numpy().copy() for v in model.variables if v is not model.balance]
+        before = gain_by_hand(model, world, True)()
         finish(model, world.examples, past_only=True)
-        found.append([float(scale) for scale in model.source_scales])
-    assert found[0] == found[1]
-    assert float(model.order_scale) > 1.0  # everyone walks around one circle
-    assert loss_by_hand(model, world, True)() < 0.5 * np.log(12)  # of the 12 items that are left
+        found.append(model.balance.numpy())
+    gain = gain_by_hand(model, world, True)
+    after, factors = gain(), found[0]
+    assert np.array_equal(*found)
+    assert (factors > 0).all()
+    assert factors[1] > 5 * factors[-1]  # everyone walks around one circle
+    assert before < 0.7
+    assert after > 0.9
+    for source in range(len(factors)):
+        for step in (0.7, 1.4):
+            model.balance.assign(factors * np.where(np.arange(len(factors)) == source, step, 1.0))
+            assert gain() < after + 0.01
+    others = [v.numpy() for v in model.variables if v is not model.balance]
+    assert all(np.array_equal(old, new) for old, new in zip(kept, others, strict=True))
+
+
+def test_the_autoencoder_is_silent_until_it_is_asked_on_rows_it_has_not_seen(implicit_world):
+    model = build(implicit_world, successor_width=0, companion_width=0, autoencoder_width=8)
+    learning.store_behaviour(model, implicit_world.examples)
+    width = model.config.width
+    gain = gain_by_hand(model, implicit_world, True)
+    before = gain()
+    model.balance.assign(tf.ones_like(model.balance))
+    batch = next(iter(evaluation_batches(implicit_world.examples, "valid", sizes_of(model, True))))
+    speaks = model.query_of(batch).numpy()
+    model.balance.assign([1.0, 1.0, 1.0, 0.0, 1.0])
+    silent = model.query_of(batch).numpy()
+    assert np.flatnonzero((speaks != silent).any(axis=0)).tolist() == list(range(width, width + 8))
+    assert not silent[:, width : width + 8].any()
+    finish(model, implicit_world.examples, past_only=True)
+    assert gain() > before + 0.05
+
+
+def test_many_rows_are_looked_at_evenly(world, monkeypatch):
+    monkeypatch.setattr(balancing, "_FEWEST", 1)
+    monkeypatch.setattr(balancing, "_SCORES", 31 * 16)
+    model = build(world)
+    rows = balancing._rows(model, world.examples, sizes_of(model))
+    every = list(evaluation_batches(world.examples, "valid", sizes_of(model)))
+    assert 0 < len(rows.targets) < sum(len(batch["user"]) for batch in every)
+    assert rows.parts.shape == (5, len(rows.targets), 31)
+
+
+def test_without_valid_rows_all_stays_as_it_was_trained(world, monkeypatch):
+    model = build(world)
+    monkeypatch.setattr(balancing, "_some", lambda *_: iter(()))
+    balance_sources(model, world.examples, sizes_of(model))
+    assert model.balance.numpy().tolist() == [1.0, 1.0, 1.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("changes", [{"reading": "retrieval"}, {"next_item_weight": 0.0}])

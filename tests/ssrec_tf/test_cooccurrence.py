@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 
 from ssrec_tf.cooccurrence import (
+    autoencoder_vectors,
     companion_vectors,
     logs_of_train,
     spectral_vectors,
@@ -154,6 +155,37 @@ def test_companions_multiply_to_the_counts_of_what_goes_together():
     found = companion_vectors(logs, 14, 14)
     assert found @ found.T == pytest.approx(wanted * 14 / np.trace(wanted), abs=1e-3)
     assert companion_vectors([], 5, 3).shape == (5, 3)
+
+
+def test_the_autoencoder_multiplies_to_the_weights_of_ease():
+    rng = np.random.default_rng(0)
+    logs = [rng.integers(1, 12, length) for length in (30, 2, 1, 0, 9, 9, 9, 12, 14, 4, 6, 8)]
+    met = np.zeros((len(logs), 14))
+    for user, log in enumerate(logs):
+        met[user, log] = 1.0
+    counts = met.sum(axis=0) + 1.0
+    quiet = (counts / counts.mean()) ** -0.15
+    columns = met * quiet
+    inverse = np.linalg.inv(columns.T @ columns + 3.0 * np.eye(14))
+    wanted = quiet[:, None] * -inverse / np.diag(inverse)  # Steck 2019, equation 8
+    known, found = autoencoder_vectors(logs, 14, 14, 3.0)  # of full width nothing is lost
+    weights, others = known @ found.T, ~np.eye(14, dtype=bool)
+    scale = wanted[others].std() / weights[others].std()
+    assert weights[others] * scale == pytest.approx(wanted[others], abs=1e-5)
+    assert np.abs(weights - weights.T).max() > 0.01
+    for vectors in (known, found):
+        assert np.mean(np.sum(vectors**2, axis=1)) == pytest.approx(1.0, rel=1e-4)
+        assert vectors.dtype == np.float32
+        assert np.abs(vectors[[0, 12, 13]]).max() < 1e-6
+
+
+def test_an_autoencoder_of_nothing():
+    for logs in ([], [np.array([], int)]):
+        known, found = autoencoder_vectors(logs, 5, 3, 300.0)
+        assert known.shape == found.shape == (5, 3)
+        assert not known.any()
+        assert not found.any()
+    assert autoencoder_vectors([np.array([1, 2])], 5, 0, 300.0)[0].shape == (5, 0)
 
 
 @pytest.mark.parametrize("width", [1, 3])
