@@ -80,8 +80,8 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
         model.balance.assign(trained)
         return
     finite = np.isfinite(rows.parts[-1])  # [rows, items + 1]
-    spread = np.array([max(part[finite].std(), 1e-9) for part in rows.parts])
-    first = np.where(trained > 0, trained, _QUIET / spread)
+    spread = np.array([part[finite].std() for part in rows.parts])
+    first = np.where((trained > 0) | (spread == 0), trained, _QUIET / np.maximum(spread, 1e-9))
     edges = np.vstack([np.zeros(len(first)), _STEP * np.eye(len(first))])  # of logs
     found = minimize(
         lambda logs: -_gain(rows, first * np.exp(logs)),

@@ -83,6 +83,13 @@ def test_the_autoencoder_is_silent_until_it_is_asked_on_rows_it_has_not_seen(imp
     assert gain() > before + 0.05
 
 
+def test_a_source_that_says_nothing_stays_silent(world):
+    model = build(world, autoencoder_width=0)
+    balance_sources(model, world.examples, sizes_of(model))
+    assert model.balance.numpy()[3] == 0.0
+    assert np.abs(model.balance.numpy()).max() < 20.0
+
+
 def test_many_rows_are_looked_at_evenly(world, monkeypatch):
     monkeypatch.setattr(balancing, "_FEWEST", 1)
     monkeypatch.setattr(balancing, "_SCORES", 31 * 16)
