@@ -122,11 +122,6 @@ def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.
     )
 
 
-def row_count(batch: Batch) -> int:
-    """How many rows of the log a batch of `evaluation_batches` holds, padding left out."""
-    return int(tf.math.count_nonzero(batch["target_rows"] >= 0))
-
-
 @_AS_WRITTEN
 def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     """Records of a part as `write_examples` wrote them: of train one a user."""

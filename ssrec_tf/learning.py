@@ -11,13 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.adversarial import FastGradient
-from ssrec_tf.batching import (
-    BatchConfig,
-    evaluation_batches,
-    read_logs,
-    row_count,
-    train_batches,
-)
+from ssrec_tf.batching import BatchConfig, evaluation_batches, read_logs, train_batches
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import (
     autoencoder_vectors,
@@ -266,7 +260,7 @@ def _weighted_means(
     totals: dict[str, float] = {}
     rows = 0
     for batch in evaluation_batches(examples, "valid", sizes):
-        count = row_count(batch)
+        count = int(np.sum(batch["target_rows"].numpy() >= 0))
         for key, value in losses(batch).items():
             totals[key] = totals.get(key, 0.0) + float(value) * count
         rows += count

@@ -144,12 +144,18 @@ def test_successors_of_nothing():
     assert successor_vectors([np.array([1, 2])], 5, 0)[0].shape == (5, 0)
 
 
-def test_companions_multiply_to_the_counts_of_what_goes_together():
+def logs_and_what_they_met():
+    """Logs of 12 users of items 1 to 11 of 14, and 1 where a user met an item: [12, 14]."""
     rng = np.random.default_rng(0)
     logs = [rng.integers(1, 12, length) for length in (30, 2, 1, 0, 9, 9, 9, 12, 14, 4, 6, 8)]
     met = np.zeros((len(logs), 14))
     for user, log in enumerate(logs):
         met[user, log] = 1.0
+    return logs, met
+
+
+def test_companions_multiply_to_the_counts_of_what_goes_together():
+    logs, met = logs_and_what_they_met()
     met /= np.sqrt(met.sum(1, keepdims=True) + 20.0) * np.sqrt(met.sum(0, keepdims=True) + 20.0)
     wanted = scipy.linalg.sqrtm(met.T @ met).real
     found = companion_vectors(logs, 14, 14)
@@ -158,11 +164,7 @@ def test_companions_multiply_to_the_counts_of_what_goes_together():
 
 
 def test_the_autoencoder_multiplies_to_the_weights_of_ease():
-    rng = np.random.default_rng(0)
-    logs = [rng.integers(1, 12, length) for length in (30, 2, 1, 0, 9, 9, 9, 12, 14, 4, 6, 8)]
-    met = np.zeros((len(logs), 14))
-    for user, log in enumerate(logs):
-        met[user, log] = 1.0
+    logs, met = logs_and_what_they_met()
     counts = met.sum(axis=0) + 1.0
     quiet = (counts / counts.mean()) ** -0.15
     columns = met * quiet
