@@ -3,9 +3,11 @@
 What is learnt, what followed what, what goes together, a linear autoencoder and popularity are
 added up to tell the next item. Their weights are trained with everything else, on rows which the
 counts and the embeddings know by heart, so each source seems surer there than it is. A factor for
-each, found on rows that no source has seen, puts that right; nothing else moves. They are found by
-the rank that the rows' items get (discounted gain), not by likelihood: that is decided by what is
-rare and stands far down whatever is done.
+each, found on rows that no source has seen, puts that right, and two numbers of how a history is
+read; nothing else moves. The factors are found by the rank that the rows' items get (discounted
+gain), not by likelihood: that is decided by what is rare and stands far down whatever is done. But
+ranks of few rows have many peaks, so the search sets out twice, from what was trained and from
+what is likeliest, and the higher end counts.
 
 References:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
@@ -20,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize
@@ -31,6 +34,8 @@ from ssrec_tf.recommenders import Indexed, Recommender
 _SCORES = 8_000_000  # rows by items that are looked at; more say no more of a handful of numbers
 _FEWEST = 64  # rows
 _EVALUATIONS = 150
+_BATCHES = 200  # whose likelihood is looked at
+_PASSES = 12
 _STEP = 0.4  # of a factor's log, at first
 _QUIET = np.exp(-1.0)  # deviation of the scores of a source that was silent so far, at first
 
@@ -38,12 +43,21 @@ _QUIET = np.exp(-1.0)  # deviation of the scores of a source that was silent so 
 class _Rows(NamedTuple):
     """Rows of the valid part.
 
-    `parts` float32 [sources, rows, items + 1], scores by each source, the last of them -inf for
-    what a row does not rank; `targets` int32 [n] each row, the items that are to be found.
+    `parts` float32 [sources, rows, items + 1], scores by each source; `barred` float32 [rows,
+    items + 1], -inf for what a row does not rank, otherwise 0; `targets` int32 [n] each row, the
+    items that are to be found.
     """
 
     parts: np.ndarray
+    barred: np.ndarray
     targets: list[np.ndarray]
+
+
+class _Settled(NamedTuple):
+    """Values of the weights that are settled, in one row, and the discounted gain by them."""
+
+    gain: float
+    values: np.ndarray
 
 
 def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
@@ -64,7 +78,7 @@ def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
 
 
 def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None:
-    """Find the factors `model.balance` by which next items of the valid part stand highest.
+    """Find `model.balance` and `source_readings` by which the valid part's items stand highest.
 
     Args:
         model: trained, with items stored.
@@ -73,18 +87,46 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
     """
     if not model.source_widths or model.config.next_item_weight == 0:
         return
-    trained = model.balance.numpy()  # [sources]
-    model.balance.assign(np.ones_like(trained))
     rows = _rows(model, examples, config)
     if rows is None:
-        model.balance.assign(trained)
         return
-    finite = np.isfinite(rows.parts[-1])  # [rows, items + 1]
-    spread = np.array([part[finite].std() for part in rows.parts])
-    first = np.where((trained > 0) | (spread == 0), trained, _QUIET / np.maximum(spread, 1e-9))
-    edges = np.vstack([np.zeros(len(first)), _STEP * np.eye(len(first))])  # of logs
+    model.balance.assign(_heard(model.balance.numpy(), rows))
+    found = [_by_rank(model, rows)]
+    del rows  # of some hundred megabytes
+    _make_likeliest(model, examples, config)
+    likely = _rows(model, examples, config)
+    if likely is not None:
+        found.append(_by_rank(model, likely))
+    _assign(model, max(found, key=lambda settled: settled.gain).values)
+
+
+def _weights(model: Indexed) -> list[keras.Variable]:
+    """All that is settled here, the factors first."""
+    return [model.balance, *model.source_readings]
+
+
+def _assign(model: Indexed, values: np.ndarray) -> None:
+    """Set all that is settled here, in one row."""
+    sources = len(model.source_widths)
+    model.balance.assign(values[:sources])
+    for weight, value in zip(model.source_readings, values[sources:], strict=True):
+        weight.assign(value)
+
+
+def _heard(factors: np.ndarray, rows: _Rows) -> np.ndarray:
+    """The factors, a small one where a source was silent so far: float [sources]."""
+    ranked = np.isfinite(rows.barred)  # [rows, items + 1]
+    spread = np.array([part[ranked].std() for part in rows.parts])
+    quiet = _QUIET / np.maximum(spread, 1e-9)
+    return np.where((factors != 0) | (spread == 0), factors, quiet)
+
+
+def _by_rank(model: Indexed, rows: _Rows) -> _Settled:
+    """The factors of the highest gain near the model's own, its readings as they are."""
+    factors, *readings = (weight.numpy() for weight in _weights(model))
+    edges = np.vstack([np.zeros(len(factors)), _STEP * np.eye(len(factors))])  # of logs
     found = minimize(
-        lambda logs: -_gain(rows, first * np.exp(logs)),
+        lambda logs: -_gain(rows, factors * np.exp(logs)),
         edges[0],
         method="Nelder-Mead",
         options={
@@ -94,16 +136,50 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
             "fatol": 1e-5,
         },
     )
-    model.balance.assign(first * np.exp(found.x))
+    return _Settled(-found.fun, np.append(factors * np.exp(found.x), readings))
+
+
+def _make_likeliest(model: Indexed, examples: Path, config: BatchConfig) -> None:
+    """Fit what is settled here to the likelihood of the valid part's next items."""
+    weights = _weights(model)
+    batches = evaluation_batches(examples, "valid", config)
+
+    def measured(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([weight.value for weight in weights])
+            outputs = model.outputs_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+            loss = model.next_item_loss(outputs, batch)
+        slopes = tape.gradient(loss, [weight.value for weight in weights])
+        return loss, tf.concat([tf.reshape(slope, [-1]) for slope in slopes], axis=0)
+
+    compiled = tf.function(measured, input_signature=[batches.element_spec], autograph=False)
+    some = list(batches.take(_BATCHES))
+    rows = np.array([len(batch["user"]) for batch in some], float)
+    share = rows / rows.sum()  # [batches]
+
+    def of_all(values: np.ndarray) -> tuple[float, np.ndarray]:
+        _assign(model, values)
+        losses, slopes = zip(*map(compiled, some), strict=True)
+        return float(share @ np.array(losses, float)), share @ np.array(slopes, float)
+
+    start = np.concatenate([weight.numpy().reshape(-1) for weight in weights]).astype(float)
+    limits = {"maxiter": _PASSES, "maxfun": 2 * _PASSES}
+    _assign(model, minimize(of_all, start, jac=True, method="L-BFGS-B", options=limits).x)
 
 
 def _rows(model: Indexed, examples: Path, config: BatchConfig) -> _Rows | None:
-    """Scores of the valid part's rows, evenly from all of it if they are many; None for none."""
+    """Scores of the valid part's rows, evenly from all of it if they are many; None for none.
+
+    Each source's are by a factor of 1.
+    """
+    factors = model.balance.numpy()
+    model.balance.assign(np.ones_like(factors))
     index = model.index().numpy()  # [items + 1, d]
     cuts = np.cumsum(model.source_widths)[:-1]
     vectors = np.split(index, cuts, axis=1)
     query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
     parts: list[list[np.ndarray]] = [[] for _ in vectors]
+    barred: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     met: dict[int, set[int]] = {}  # of a user's whole log; the model reads the newest events
     for log in read_logs(examples, "train"):
@@ -115,10 +191,13 @@ def _rows(model: Indexed, examples: Path, config: BatchConfig) -> _Rows | None:
         for row, wanted in enumerate(batch["target_items"].numpy()):
             targets.append(wanted[wanted > 0])
             seen = met.get(int(batch["user"][row]), {0}).union(batch["history_items"][row].numpy())
-            parts[-1][-1][row, list(seen.difference(targets[-1]))] = -np.inf
+            barred.append(np.zeros(len(index), np.float32))
+            barred[-1][list(seen.difference(targets[-1]))] = -np.inf
+    model.balance.assign(factors)
     if not targets:
         return None
-    return _Rows(np.stack([np.concatenate(found) for found in parts]), targets)
+    scores = np.stack([np.concatenate(found) for found in parts])
+    return _Rows(scores, np.stack(barred), targets)
 
 
 def _some(examples: Path, config: BatchConfig, rows: int) -> Iterator[Batch]:
@@ -131,8 +210,8 @@ def _some(examples: Path, config: BatchConfig, rows: int) -> Iterator[Batch]:
 
 def _gain(rows: _Rows, factors: np.ndarray) -> float:
     """Mean discounted gain of the targets, each alone among what its row ranks."""
-    scores = np.tensordot(factors.astype(np.float32), rows.parts, 1)  # [rows, items + 1]
-    gains = []
+    scores = np.tensordot(factors.astype(np.float32), rows.parts, 1) + rows.barred
+    gains = []  # of scores [rows, items + 1]
     for row, ordered, targets in zip(scores, np.sort(scores, axis=1), rows.targets, strict=True):
         found = row[targets]  # [n]
         higher = len(ordered) - np.searchsorted(ordered, found, side="right")

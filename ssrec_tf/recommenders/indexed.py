@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from ssrec_tf import replicas
@@ -56,6 +57,11 @@ class Indexed(Recommender):
 
         `balance`, a weight float32 [parts], then says how much each counts.
         """
+        return []
+
+    @property
+    def source_readings(self) -> list[keras.Variable]:
+        """Weights [] of how those parts read a history, settled along with `balance`."""
         return []
 
     def input_embeddings(self) -> list[Any]:

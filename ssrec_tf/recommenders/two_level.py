@@ -109,6 +109,11 @@ class TwoLevel(Indexed):
         counted = [config.successor_width, config.companion_width, config.autoencoder_width]
         return [config.width, *counted, 1]
 
+    @property
+    def source_readings(self) -> list[keras.Variable]:
+        """See `Indexed.source_readings`."""
+        return [self.companion_growth, self.order_keep]
+
     # Behaviours
 
     def read(self, behaviour: Behaviour, history: Items, training: bool = False) -> Reading:
