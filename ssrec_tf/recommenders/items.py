@@ -242,7 +242,20 @@ class ItemVectors(keras.layers.Layer):
             factors = self.factors.read(refs, texts.words, directions, known, training=training)
         unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c + 2 a]
         order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), unmet)
-        return Items(states, level, next_states, next_level, directions, order, factors)
+        as_met, as_found = self._sides(order)
+        return Items(states, level, next_states, next_level, directions, as_met, as_found, factors)
+
+    def _sides(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Part what is read of an event from what is read of a candidate: `as_met`, `as_found`.
+
+        An event is mentioned often: each vector it does not need would be looked up in vain.
+        """
+        config = self.config
+        follows, known = config.successor_width, config.autoencoder_width
+        widths = [follows, follows, config.companion_width, known, known]
+        before, after, companions, knows, finds = tf.split(order, widths, axis=-1)
+        as_met = tf.concat([before, companions, knows], axis=-1)  # [..., s + c + a]
+        return as_met, tf.concat([after, companions, finds], axis=-1)
 
     def _read_texts(
         self, vectors: tf.Tensor, words: tf.Tensor, training: bool

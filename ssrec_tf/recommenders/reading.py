@@ -26,8 +26,10 @@ class Items(NamedTuple):
         next_states: float32 [..., width], for the next item.
         next_level: float32 [...], log share of the next items, before anything is read.
         directions: float32 [..., encoder width], texts' vectors of length 1 (or 0).
-        order: float32 [..., 2 s + c + 2 a], the item as what came before, as what comes after,
-            as what goes together with others, and as an autoencoder knows and finds it.
+        as_met: float32 [..., s + c + a], what it says of others: as what came before, as what
+            goes together with others, and as an autoencoder knows it.
+        as_found: float32 [..., s + c + a], how others tell it: as what comes after, as what
+            goes together with others, and as an autoencoder finds it.
         factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
     """
 
@@ -36,7 +38,8 @@ class Items(NamedTuple):
     next_states: tf.Tensor
     next_level: tf.Tensor
     directions: tf.Tensor
-    order: tf.Tensor
+    as_met: tf.Tensor
+    as_found: tf.Tensor
     factors: tf.Tensor
 
 

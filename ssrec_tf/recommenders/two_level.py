@@ -105,9 +105,13 @@ class TwoLevel(Indexed):
     @property
     def source_widths(self) -> list[int]:
         """See `Indexed.source_widths`; in the order of `balance`."""
+        return [self.config.width, *self._counted_widths, 1]
+
+    @property
+    def _counted_widths(self) -> list[int]:
+        """Lengths s, c and a of what is counted in train."""
         config = self.config
-        counted = [config.successor_width, config.companion_width, config.autoencoder_width]
-        return [config.width, *counted, 1]
+        return [config.successor_width, config.companion_width, config.autoencoder_width]
 
     @property
     def source_readings(self) -> list[keras.Variable]:
@@ -158,7 +162,7 @@ class TwoLevel(Indexed):
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
         query = (pooled + self.next_output(hidden)) / self.config.width
-        before, _, companions, known, _ = self._order(history)
+        before, companions, known = tf.split(history.as_met, self._counted_widths, axis=-1)
         follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
         together = fading_mean(companions, mask, tf.constant(1.0))
         linked = tf.linalg.matvec(known, mask, transpose_a=True)  # [batch, a], a sum
@@ -176,17 +180,8 @@ class TwoLevel(Indexed):
 
     def vectors_of(self, items: Items) -> tf.Tensor:
         """See `Indexed.vectors_of`: float32 [..., width + s + c + a + 1]."""
-        _, after, companions, _, found = self._order(items)
-        parts = [items.next_states, after, companions, found, items.next_level[..., None]]
+        parts = [items.next_states, items.as_found, items.next_level[..., None]]
         return tf.concat(parts, axis=-1)
-
-    def _order(self, items: Items) -> list[tf.Tensor]:
-        """Before and after [..., s] each, companions [..., c], known and found [..., a] each."""
-        config = self.config
-        order, auto = config.successor_width, config.autoencoder_width
-        widths = [order, order, config.companion_width, auto, auto]
-        found: list[tf.Tensor] = tf.split(items.order, widths, axis=-1)
-        return found
 
     def store_order(self, *vectors: np.ndarray) -> None:
         """Keep what came before, after and together with what, in train.

@@ -57,11 +57,16 @@ def test_a_new_item_stands_where_those_of_like_texts_stand(world):
     learning.store_behaviour(model, world.examples)
     items, known = model.items, np.flatnonzero(world.text.known_items)
     texts = items.texts_of(tf.constant(known))
-    new = items.read(texts, tf.zeros(len(known), tf.int32)).order.numpy()
+    new = items.read(texts, tf.zeros(len(known), tf.int32))
     directions = items.read(texts, tf.constant(known)).directions.numpy()
     told = told_by_texts(directions, items.order.numpy()[known])
-    assert new == pytest.approx(directions @ told[:-1] + told[-1], abs=1e-5)
-    assert np.abs(new).max() > 0.01
+    config, expected = model.config, directions @ told[:-1] + told[-1]
+    follows, known_by = config.successor_width, config.autoencoder_width
+    widths = [follows, follows, config.companion_width, known_by]
+    before, after, beside, knows, finds = np.split(expected, np.cumsum(widths), axis=1)
+    assert new.as_met.numpy() == pytest.approx(np.hstack([before, beside, knows]), abs=1e-5)
+    assert new.as_found.numpy() == pytest.approx(np.hstack([after, beside, finds]), abs=1e-5)
+    assert all(np.abs(part).max() > 0.01 for part in (before, after, beside, knows, finds))
 
 
 def test_popularity_weighs_less_once_something_is_known(world):
@@ -82,9 +87,11 @@ def test_companions_weigh_more_the_more_there_are(world):
         model = build(world)
         learning.store_behaviour(model, world.examples)
         model.companion_growth.assign(growth)
-        found.append(model.query_of(batch).numpy()[:, -1 - model.config.companion_width : -1])
+        parts = np.split(model.query_of(batch).numpy(), np.cumsum(model.source_widths), axis=1)
+        found.append(parts[2])
     events = (batch["history_items"].numpy() != 0).sum(axis=1)
     assert found[1] == pytest.approx(found[0] * np.sqrt(1.0 + events)[:, None], rel=1e-4)
+    assert np.abs(found[0]).max() > 0.01
 
 
 def test_smoothed_next_items_by_hand(world):
