@@ -18,7 +18,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,12 +43,11 @@ _QUIET = np.exp(-1.0)  # deviation of the scores of a source that was silent so 
 class _Rows(NamedTuple):
     """Rows of the valid part.
 
-    `parts` float32 [sources, rows, items + 1], scores by each source; `barred` float32 [rows,
-    items + 1], -inf for what a row does not rank, otherwise 0; `targets` int32 [n] each row, the
-    items that are to be found.
+    `batches` hold them; `barred` float32 [rows, items + 1], -inf for what a row does not rank,
+    otherwise 0; `targets` int32 [n] each row, the items that are to be found.
     """
 
-    parts: np.ndarray
+    batches: list[Batch]
     barred: np.ndarray
     targets: list[np.ndarray]
 
@@ -87,16 +86,16 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
     """
     if not model.source_widths or model.config.next_item_weight == 0:
         return
-    rows = _rows(model, examples, config)
+    rows = _rows(examples, config, len(model.items.text.item_tokens))
     if rows is None:
         return
-    model.balance.assign(_heard(model.balance.numpy(), rows))
-    found = [_by_rank(model, rows)]
-    del rows  # of some hundred megabytes
+    query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
+    parts = _by_source(model, query, rows)  # of some hundred megabytes
+    model.balance.assign(_heard(model.balance.numpy(), parts, rows))
+    found = [_by_rank(model, parts, rows)]
+    del parts
     _make_likeliest(model, examples, config)
-    likely = _rows(model, examples, config)
-    if likely is not None:
-        found.append(_by_rank(model, likely))
+    found.append(_by_rank(model, _by_source(model, query, rows), rows))
     _assign(model, max(found, key=lambda settled: settled.gain).values)
 
 
@@ -113,20 +112,20 @@ def _assign(model: Indexed, values: np.ndarray) -> None:
         weight.assign(value)
 
 
-def _heard(factors: np.ndarray, rows: _Rows) -> np.ndarray:
+def _heard(factors: np.ndarray, parts: np.ndarray, rows: _Rows) -> np.ndarray:
     """The factors, a small one where a source was silent so far: float [sources]."""
     ranked = np.isfinite(rows.barred)  # [rows, items + 1]
-    spread = np.array([part[ranked].std() for part in rows.parts])
+    spread = np.array([part[ranked].std() for part in parts])
     quiet = _QUIET / np.maximum(spread, 1e-9)
     return np.where((factors != 0) | (spread == 0), factors, quiet)
 
 
-def _by_rank(model: Indexed, rows: _Rows) -> _Settled:
+def _by_rank(model: Indexed, parts: np.ndarray, rows: _Rows) -> _Settled:
     """The factors of the highest gain near the model's own, its readings as they are."""
     factors, *readings = (weight.numpy() for weight in _weights(model))
     edges = np.vstack([np.zeros(len(factors)), _STEP * np.eye(len(factors))])  # of logs
     found = minimize(
-        lambda logs: -_gain(rows, factors * np.exp(logs)),
+        lambda logs: -_gain(parts, rows, factors * np.exp(logs)),
         edges[0],
         method="Nelder-Mead",
         options={
@@ -167,37 +166,48 @@ def _make_likeliest(model: Indexed, examples: Path, config: BatchConfig) -> None
     _assign(model, minimize(of_all, start, jac=True, method="L-BFGS-B", options=limits).x)
 
 
-def _rows(model: Indexed, examples: Path, config: BatchConfig) -> _Rows | None:
-    """Scores of the valid part's rows, evenly from all of it if they are many; None for none.
+def _rows(examples: Path, config: BatchConfig, items: int) -> _Rows | None:
+    """The valid part's rows, evenly from all of it if they are many; None for none.
 
-    Each source's are by a factor of 1.
+    Args:
+        examples: as in `balance_sources`.
+        config: as in `balance_sources`.
+        items: how many references there are, the 0 included.
     """
-    factors = model.balance.numpy()
-    model.balance.assign(np.ones_like(factors))
-    index = model.index().numpy()  # [items + 1, d]
-    cuts = np.cumsum(model.source_widths)[:-1]
-    vectors = np.split(index, cuts, axis=1)
-    query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
-    parts: list[list[np.ndarray]] = [[] for _ in vectors]
-    barred: list[np.ndarray] = []
-    targets: list[np.ndarray] = []
     met: dict[int, set[int]] = {}  # of a user's whole log; the model reads the newest events
     for log in read_logs(examples, "train"):
         met.setdefault(int(log["user"]), {0}).update(log["history_items"].numpy().tolist())
-    for batch in _some(examples, config, max(_FEWEST, _SCORES // len(index))):
-        queries = np.split(query(batch).numpy(), cuts, axis=1)
-        for found, mine, theirs in zip(parts, queries, vectors, strict=True):
-            found.append(mine @ theirs.T)  # [batch, items + 1]
+    batches = list(_some(examples, config, max(_FEWEST, _SCORES // items)))
+    barred: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    for batch in batches:
         for row, wanted in enumerate(batch["target_items"].numpy()):
             targets.append(wanted[wanted > 0])
             seen = met.get(int(batch["user"][row]), {0}).union(batch["history_items"][row].numpy())
-            barred.append(np.zeros(len(index), np.float32))
+            barred.append(np.zeros(items, np.float32))
             barred[-1][list(seen.difference(targets[-1]))] = -np.inf
+    return _Rows(batches, np.stack(barred), targets) if targets else None
+
+
+def _by_source(model: Indexed, query: Callable[[Batch], tf.Tensor], rows: _Rows) -> np.ndarray:
+    """Scores of all items by each source, by a factor of 1: float32 [sources, rows, items + 1].
+
+    Args:
+        model: whose readings count as they are.
+        query: `model.query_of`, compiled.
+        rows: that are scored.
+    """
+    factors = model.balance.numpy()
+    model.balance.assign(np.ones_like(factors))
+    cuts = np.cumsum(model.source_widths)[:-1]
+    vectors = np.split(model.index().numpy(), cuts, axis=1)  # [items + 1, width of a source] each
+    parts: list[list[np.ndarray]] = [[] for _ in vectors]
+    for batch in rows.batches:
+        queries = np.split(query(batch).numpy(), cuts, axis=1)
+        for found, mine, theirs in zip(parts, queries, vectors, strict=True):
+            found.append(mine @ theirs.T)  # [batch, items + 1]
     model.balance.assign(factors)
-    if not targets:
-        return None
-    scores = np.stack([np.concatenate(found) for found in parts])
-    return _Rows(scores, np.stack(barred), targets)
+    return np.stack([np.concatenate(found) for found in parts])
 
 
 def _some(examples: Path, config: BatchConfig, rows: int) -> Iterator[Batch]:
@@ -208,9 +218,9 @@ def _some(examples: Path, config: BatchConfig, rows: int) -> Iterator[Batch]:
     yield from batches.shard(every, 0) if count else []
 
 
-def _gain(rows: _Rows, factors: np.ndarray) -> float:
+def _gain(parts: np.ndarray, rows: _Rows, factors: np.ndarray) -> float:
     """Mean discounted gain of the targets, each alone among what its row ranks."""
-    scores = np.tensordot(factors.astype(np.float32), rows.parts, 1) + rows.barred
+    scores = np.tensordot(factors.astype(np.float32), parts, 1) + rows.barred
     gains = []  # of scores [rows, items + 1]
     for row, ordered, targets in zip(scores, np.sort(scores, axis=1), rows.targets, strict=True):
         found = row[targets]  # [n]

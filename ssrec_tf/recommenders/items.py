@@ -85,8 +85,9 @@ class ItemVectors(keras.layers.Layer):
         evenly = keras.initializers.Constant(-np.log(count))
         self.next_unmet = self.add_weight(shape=(), initializer=evenly, name="next_unmet_bias")
         config = self.config
-        paired = config.successor_width + config.autoencoder_width
-        self.order_width = 2 * paired + config.companion_width
+        follows, known = config.successor_width, config.autoencoder_width
+        self._order_widths = [follows, follows, config.companion_width, known, known]
+        self.order_width = sum(self._order_widths)
         self.order = self.add_weight(
             shape=(count, self.order_width), initializer="zeros", trainable=False, name="order"
         )
@@ -250,10 +251,8 @@ class ItemVectors(keras.layers.Layer):
 
         An event is mentioned often: each vector it does not need would be looked up in vain.
         """
-        config = self.config
-        follows, known = config.successor_width, config.autoencoder_width
-        widths = [follows, follows, config.companion_width, known, known]
-        before, after, companions, knows, finds = tf.split(order, widths, axis=-1)
+        parts = tf.split(order, self._order_widths, axis=-1)
+        before, after, companions, knows, finds = parts
         as_met = tf.concat([before, companions, knows], axis=-1)  # [..., s + c + a]
         return as_met, tf.concat([after, companions, finds], axis=-1)
 

@@ -108,9 +108,9 @@ def test_the_start_that_ends_higher_counts(world, monkeypatch):
 def test_what_was_met_stays_barred_whatever_the_factors():
     parts = np.array([[[0.0, 3.0, 2.0, 1.0]], [[0.0, 1.0, 1.0, 1.0]]], np.float32)
     barred = np.array([[-np.inf, -np.inf, 0.0, 0.0]], np.float32)
-    rows = balancing._Rows(parts, barred, [np.array([3])])
-    assert balancing._gain(rows, np.array([1.0, 1.0])) == pytest.approx(1 / np.log2(3))
-    assert balancing._gain(rows, np.array([-1.0, -1.0])) == pytest.approx(1.0)
+    rows = balancing._Rows([], barred, [np.array([3])])
+    assert balancing._gain(parts, rows, np.array([1.0, 1.0])) == pytest.approx(1 / np.log2(3))
+    assert balancing._gain(parts, rows, np.array([-1.0, -1.0])) == pytest.approx(1.0)
 
 
 def test_what_tells_the_next_item_is_believed_and_what_does_not_is_not(tmp_path):
@@ -167,10 +167,15 @@ def test_many_rows_are_looked_at_evenly(world, monkeypatch):
     monkeypatch.setattr(balancing, "_FEWEST", 1)
     monkeypatch.setattr(balancing, "_SCORES", 31 * 16)
     model = build(world)
-    rows = balancing._rows(model, world.examples, sizes_of(model))
+    rows = balancing._rows(world.examples, sizes_of(model), 31)
     every = list(evaluation_batches(world.examples, "valid", sizes_of(model)))
     assert 0 < len(rows.targets) < sum(len(batch["user"]) for batch in every)
-    assert rows.parts.shape == (5, len(rows.targets), 31)
+    parts = balancing._by_source(model, model.query_of, rows)
+    assert parts.shape == (5, len(rows.targets), 31)
+    # By the factors, the sources' scores add up to what the model says of the next item.
+    query = model.query_of(rows.batches[0]).numpy()
+    together = np.tensordot(model.balance.numpy(), parts, 1)[: len(query)]
+    assert together == pytest.approx(query @ model.index().numpy().T, abs=1e-4)
 
 
 def test_without_valid_rows_all_stays_as_it_was_trained(world, monkeypatch):
