@@ -35,6 +35,9 @@ class TableConfig:
     Items need `item`, users need `user`; every other name is an attribute,
     whose kind (`text`, `category` or `number`) stands in `kinds` (default text).
     A category cell may hold several values, separated by `separator`.
+
+    `delimiter` parts the cells of CSV (a comma) and TSV (a tab); of several characters, as in
+    `::`, quotes quote nothing. `header` names the columns of such a file that does not itself.
     """
 
     path: str
@@ -42,6 +45,8 @@ class TableConfig:
     kinds: Mapping[str, str] = field(default_factory=dict)
     format: str = "auto"
     encoding: str = "utf-8"
+    delimiter: str = "auto"
+    header: tuple[str, ...] = ()
     separator: str = "|"
 
 

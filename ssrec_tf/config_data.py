@@ -41,6 +41,17 @@ def _check_table(table: TableConfig, key: str, roles: tuple[str, ...]) -> None:
     for role in roles:
         if role not in table.columns:
             raise ConfigError(f"{key}.columns.{role} is missing: name the column of the {role} ids")
+    if not table.delimiter or any(mark in table.delimiter for mark in '"\r\n'):
+        raise ConfigError(
+            f"{key}.delimiter is {show(table.delimiter)}: give what stands between two cells, "
+            "as in ';' or '::'"
+        )
+    for name in table.columns.values() if table.header else ():
+        if table.header.count(name) != 1:
+            raise ConfigError(
+                f"{key}.header names the column {name!r} {table.header.count(name)} times: "
+                "give all columns of the file in order, each name once"
+            )
     for name, kind in table.kinds.items():
         if name not in table.columns or name in roles:
             raise ConfigError(

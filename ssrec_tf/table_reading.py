@@ -39,6 +39,8 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_OTHER_DELIMITERS = (";", "\t", "|", "::", ",")
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,18 @@ def read_table(config: TableConfig, path: Path) -> RawTable:
         data = _unzip(data, config.path)
     if not data.strip():
         raise DataError(f"{config.path} is empty: give a file with a row or more")
+    if kind not in _DELIMITERS and (config.header or config.delimiter != "auto"):
+        raise DataError(
+            f"{config.path}: `header` and `delimiter` are for CSV and TSV, and this is {kind}: "
+            "leave them out, or say `format: csv`"
+        )
     if kind == "parquet":
         return _read_parquet(data, config, wanted)
     text = _decode(data, config)
     if kind == "jsonl":
         return _read_jsonl(text, config, wanted)
-    return _read_delimited(text, config, wanted, "," if kind == "csv" else "\t")
+    given = config.delimiter != "auto"
+    return _read_delimited(text, config, wanted, config.delimiter if given else _DELIMITERS[kind])
 
 
 def _format(config: TableConfig, path: Path) -> str:
@@ -128,8 +136,10 @@ def _decode(data: bytes, config: TableConfig) -> str:
 
 def _read_delimited(text: str, config: TableConfig, wanted: list[str], delimiter: str) -> RawTable:
     lines = io.StringIO(text, newline="").readlines()
-    records = _records(lines, delimiter, config.path)
-    _, header = next(((line, fields) for line, fields in records if fields), (0, None))
+    records = _records(lines, delimiter, len(config.header))
+    header: list[str] | str | None = list(config.header)
+    if not header:
+        _, header = next(((line, fields) for line, fields in records if fields), (0, None))
     if not isinstance(header, list):
         raise DataError(f"{config.path} has no header: give the column names in the first line")
     positions = [_position(header, name, config) for name in wanted]
@@ -152,10 +162,18 @@ def _read_delimited(text: str, config: TableConfig, wanted: list[str], delimiter
     return _table(config.path, wanted, cells, kept, rejects)
 
 
-def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield (first line, fields) of each record, or (line, reason) of a broken one."""
+def _records(lines: list[str], delimiter: str, width: int) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (first line, fields) of each record, or (line, reason) of a broken one.
+
+    `width` is the number of fields, 0 where the first record tells it.
+    """
+    if len(delimiter) > 1:
+        for line, text in enumerate(lines, start=1):
+            if text.strip():
+                yield line, text.rstrip("\r\n").split(delimiter)
+        return
     limit = csv.field_size_limit(2**31 - 1)  # a cell of the default 128 KB is no error here
-    start, width = 0, 0
+    start = 0
     try:
         while start < len(lines):
             rows = csv.reader(
@@ -197,14 +215,25 @@ def _position(header: Sequence[str], name: str, config: TableConfig) -> int:
 
 def _missing(config: TableConfig, name: str, there: Sequence[str]) -> str:
     role = next(role for role, column in config.columns.items() if column == name)
+    return (
+        f"{config.path}: no column {name!r} for {role!r}: {_mend(name, there)}"
+        f"The columns are {shorten(', '.join(there))}"
+    )
+
+
+def _mend(name: str, there: Sequence[str]) -> str:
+    """What to do about a column that is not there, a sentence with a space behind, or nothing."""
+    for mark in _OTHER_DELIMITERS:
+        if any(name in column.split(mark) for column in there):
+            return f"the header is parted by {mark!r}: add `delimiter: {mark!r}` to the table. "
     near = difflib.get_close_matches(name, there, n=1)
     lower = {column.lower(): column for column in there}
     hint = lower.get(name.lower()) or (near[0] if near else None)
-    mend = f"did you mean {hint!r}? " if hint else ""
-    return (
-        f"{config.path}: no column {name!r} for {role!r}: {mend}"
-        f"The columns are {shorten(', '.join(there))}"
-    )
+    if hint:
+        return f"did you mean {hint!r}? "
+    if any(column.replace(".", "", 1).isdigit() for column in there):
+        return "is there no header? Then name all columns in order: `header: [...]`. "
+    return ""
 
 
 def _read_jsonl(text: str, config: TableConfig, wanted: list[str]) -> RawTable:

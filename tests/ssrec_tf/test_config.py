@@ -181,6 +181,14 @@ TABLE = "{path: p, columns: {user: u, item: i, title: t}"
             f"{{dataset: d, items: [{TABLE}, format: xls}}]}}",
             "data.items[0].format is 'xls': give one of auto, csv, tsv, jsonl, parquet",
         ),
+        (
+            f"{{dataset: d, items: [{TABLE}, delimiter: ''}}]}}",
+            "data.items[0].delimiter is '': give what stands between two cells",
+        ),
+        (
+            f"{{dataset: d, items: [{TABLE}, header: [x, x]}}]}}",
+            "data.items[0].header names the column 'u' 0 times: give all columns",
+        ),
         ("{dataset: d, rating_scale: [5, 1]}", "data.rating_scale is [5.0, 1.0]"),
         ("{dataset: d, rating_scale: [5]}", "data.rating_scale is [5]: give a list of 2 values"),
         ("{dataset: d, rating_scale: [5, x]}", "data.rating_scale[1] is 'x': give a number"),

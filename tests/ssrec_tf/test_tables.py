@@ -48,6 +48,45 @@ def check_counts(tables: Tables, folder: Path) -> None:
 GOOD = "u,i,t,r\n007,a,10,3\n7,b,20,4.5\n"
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", "::"])
+@pytest.mark.parametrize("headless", [False, True])
+def test_another_delimiter_and_a_file_without_a_header(tmp_path, delimiter, headless):
+    plain = read(tmp_path, "x.csv", GOOD)
+    data = GOOD.replace(",", delimiter)
+    table = {"delimiter": delimiter}
+    if headless:
+        data = data.split("\n", 1)[1]
+        table["header"] = ("u", "i", "t", "r")
+    found = read(tmp_path, "y.csv", data + f"8{delimiter}c\n", table=table)
+    assert found.interactions.equals(plain.interactions)
+    (reject,) = rejected(tmp_path)
+    assert reject["line"] == (3 if headless else 4)
+    assert reject["reason"] == "2 fields where the header has 4"
+
+
+def test_quotes_part_cells_by_a_semicolon_as_by_a_comma(tmp_path):
+    data = 'u;i;t;r\n007;"a;b ""c""";10;3\n'
+    found = read(tmp_path, "x.csv", data, table={"delimiter": ";"})
+    assert found.interactions["item"].tolist() == ['a;b "c"']
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "table", "told"),
+    [
+        ("x.csv", GOOD.replace(",", ";"), {}, "add `delimiter: ';'`"),
+        ("x.csv", GOOD.replace(",", "::"), {}, "add `delimiter: '::'`"),
+        ("x.tsv", GOOD, {}, "add `delimiter: ','`"),
+        ("x.csv", GOOD.split("\n", 1)[1], {}, "is there no header"),
+        ("x.csv", GOOD, {"header": ("u", "i", "t")}, "no column 'r' for 'rating'"),
+        ("x.jsonl", '{"u": 1}', {"delimiter": ";"}, "this is jsonl"),
+        ("x.parquet", "PAR1", {"header": tuple("uitr")}, "this is parquet"),
+    ],
+)
+def test_a_wrong_delimiter_or_header_is_told(tmp_path, name, data, table, told):
+    with pytest.raises((ConfigError, DataError), match=told):
+        read(tmp_path, name, data, table=table)
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.parquet"])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_every_format_gives_the_same_table(tmp_path, name, zipped):
