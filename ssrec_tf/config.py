@@ -56,6 +56,9 @@ class DataConfig:
 
     Several item tables are joined on the item; many rows for one item
     (tags, say) become one cell of their distinct values.
+
+    `unrated`: where it is given, an event may have no rating ("seen"): its cell is empty, or
+    holds one of these numbers, as in [0] or [-1].
     """
 
     dataset: str | None = None
@@ -65,6 +68,7 @@ class DataConfig:
     rating_scale: tuple[float, float] | None = None
     rating_step: float = 1.0
     click_threshold: float | None = None
+    unrated: tuple[float, ...] | None = None
     max_reject_share: float = 0.01
 
 

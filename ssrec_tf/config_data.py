@@ -30,6 +30,16 @@ def check_data(data: DataConfig) -> None:
     for name, tables in (("item", data.items), ("user", data.users)):
         for i, table in enumerate(tables):
             _check_table(table, f"data.{name}s[{i}]", (name,))
+    _check_scale(data)
+
+
+def _check_scale(data: DataConfig) -> None:
+    for value in data.unrated or ():
+        if data.rating_scale is None or data.rating_scale[0] <= value <= data.rating_scale[1]:
+            raise ConfigError(
+                f"data.unrated has {value:g}, which may be a rating: give data.rating_scale, "
+                "with the lowest and the highest, which leaves it out"
+            )
     if data.rating_scale is not None and data.rating_scale[0] >= data.rating_scale[1]:
         raise ConfigError(
             f"data.rating_scale is {list(data.rating_scale)}: give the lowest rating, "

@@ -67,7 +67,8 @@ def evaluate(
     """Measure models on one part: all metrics their scores allow, with intervals and slices.
 
     Rating metrics need ratings in the log and `Scores.rating`, click metrics clicks and
-    `Scores.click`, ranking metrics `Scores.ranking`. Relevant for a ranking is every
+    `Scores.click`, ranking metrics `Scores.ranking`. Rows that have no rating count for none of
+    the first, and likewise of the second. Relevant for a ranking is every
     item of the user's rows in the part that is in none of an earlier part; in a log of
     clicks without ratings, only those clicked. The rules for candidates and ties stand
     in `ssrec_tf.protocol`.
@@ -106,9 +107,9 @@ def evaluate(
         models=models,
         slices=_slices(case, measured),
         calibration={
-            name: metrics.calibration(rows.target_click, rows.click)
+            name: metrics.calibration(clicks.target, clicks.said)
             for name, (rows, _) in measured.items()
-            if rows.target_click is not None and rows.click is not None
+            if (clicks := rows.clicks()) is not None
         },
     )
 

@@ -165,6 +165,8 @@ def make_card(
         click = f"rating >= {tables.click_threshold:g}"
     else:
         click = "as logged"
+    if case.rows.target_click is not None and (unknown := np.isnan(case.rows.target_click).sum()):
+        click += f"; {unknown:,} rows have no rating, and count in rankings alone"
     every = case.rows.target_click is None or case.rows.target_rating is not None
     ids = [] if ranking_users is None else [str(user) for user in ranking_users]
     return ProtocolCard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class Rows:
     Attributes:
         user: int [n], codes from 0.
         users: Number of codes.
-        target_rating: float [n], or None.
-        target_click: 0 or 1 [n], or None.
+        target_rating: float [n], NaN where there is none, or None.
+        target_click: 0 or 1 [n], NaN where nobody can tell, or None.
         rating: float [n], a model's; None when it says none.
         click: float [n], a model's probability; None when it says none.
     """
@@ -31,25 +32,48 @@ class Rows:
     rating: np.ndarray | None = None
     click: np.ndarray | None = None
 
-    def user_sums(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum of `values` [n] over each user's rows: float [users]."""
-        return np.bincount(self.user, weights=values, minlength=self.users)
-
     def take(self, wanted: np.ndarray) -> Rows:
         """Return the rows where `wanted`, bool [n], is true."""
         arrays = (self.target_rating, self.target_click, self.rating, self.click)
         parts = [None if array is None else array[wanted] for array in arrays]
         return Rows(self.user[wanted], self.users, *parts)
 
+    def ratings(self) -> Labelled | None:
+        """Return the rows with a rating, where a model says one."""
+        return self._labelled(self.target_rating, self.rating)
+
+    def clicks(self) -> Labelled | None:
+        """Return the rows of which a click is known, where a model says how likely it is."""
+        return self._labelled(self.target_click, self.click)
+
+    def _labelled(self, target: np.ndarray | None, said: np.ndarray | None) -> Labelled | None:
+        if target is None or said is None:
+            return None
+        known = ~np.isnan(target)
+        return Labelled(target[known], said[known], self.user[known], self.users)
+
+
+class Labelled(NamedTuple):
+    """Rows of which it is known what happened: all [n] but `users`, as in `Rows`."""
+
+    target: np.ndarray
+    said: np.ndarray
+    user: np.ndarray
+    users: int
+
+    def user_sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of `values` [n] over each user's rows: float [users]."""
+        return np.bincount(self.user, weights=values, minlength=self.users)
+
 
 def row_values(rows: Rows, k: int) -> dict[str, float]:
-    """Return every rating and click metric that applies."""
+    """Return every rating and click metric that applies, each over the rows with a label."""
     found: dict[str, float] = {}
-    if rows.target_rating is not None and rows.rating is not None:
-        found["rmse"] = metrics.rmse(rows.target_rating, rows.rating)
-        found["mae"] = metrics.mae(rows.target_rating, rows.rating)
-    if rows.target_click is not None and rows.click is not None:
-        target, click, user = rows.target_click, rows.click, rows.user
+    if (ratings := rows.ratings()) is not None:
+        found["rmse"] = metrics.rmse(ratings.target, ratings.said)
+        found["mae"] = metrics.mae(ratings.target, ratings.said)
+    if (clicks := rows.clicks()) is not None:
+        target, click, user, _ = clicks
         found["auc"] = metrics.auc(target, click)
         found["gauc"] = metrics.gauc(target, click, user)
         found["log_loss"] = metrics.log_loss(target, click)
@@ -65,28 +89,29 @@ def row_values(rows: Rows, k: int) -> dict[str, float]:
 def row_statistics(rows: Rows, k: int) -> dict[str, Statistic]:
     """Return the metrics of `row_values` as functions of how often each user is drawn."""
     found: dict[str, Statistic] = {}
-    count = rows.user_sums(np.ones(len(rows.user)))
-    if rows.target_rating is not None and rows.rating is not None:
-        error = metrics.as_float(rows.target_rating) - metrics.as_float(rows.rating)
-        found["rmse"] = bootstrap.root(bootstrap.ratio(rows.user_sums(error**2), count))
-        found["mae"] = bootstrap.ratio(rows.user_sums(np.abs(error)), count)
-    if rows.target_click is not None and rows.click is not None:
-        target, click, user = rows.target_click, rows.click, rows.user
+    if (ratings := rows.ratings()) is not None:
+        count = ratings.user_sums(np.ones(len(ratings.user)))
+        error = metrics.as_float(ratings.target) - metrics.as_float(ratings.said)
+        found["rmse"] = bootstrap.root(bootstrap.ratio(ratings.user_sums(error**2), count))
+        found["mae"] = bootstrap.ratio(ratings.user_sums(np.abs(error)), count)
+    if (clicks := rows.clicks()) is not None:
+        target, click, user, users = clicks
+        count = clicks.user_sums(np.ones(len(user)))
         found["auc"] = bootstrap.auc(target, click, user)
-        values, weight = metrics.user_auc(target, click, user, users=rows.users)
+        values, weight = metrics.user_auc(target, click, user, users=users)
         found["gauc"] = bootstrap.ratio(values * weight, weight)
         losses = metrics.row_log_loss(target, click)
-        found["log_loss"] = bootstrap.ratio(rows.user_sums(losses), count)
+        found["log_loss"] = bootstrap.ratio(clicks.user_sums(losses), count)
         said, clicked = click >= 0.5, target > 0
-        right = rows.user_sums(said == clicked)
-        hits, said, clicked = (rows.user_sums(a) for a in (said & clicked, said, clicked))
+        right = clicks.user_sums(said == clicked)
+        hits, said, clicked = (clicks.user_sums(a) for a in (said & clicked, said, clicked))
         found["accuracy"] = bootstrap.ratio(right, count)
         found["precision"] = bootstrap.ratio(hits, said)
         found["recall"] = bootstrap.ratio(hits, clicked)
         found["f1"] = bootstrap.ratio(2 * hits, said + clicked)
-        found["ece"] = bootstrap.calibration_error(target, click, user, rows.users)
-        clicks, shown = metrics.user_ctr(target, click, user, k, users=rows.users)
-        found[f"ctr@{k}"] = bootstrap.ratio(clicks, shown)
+        found["ece"] = bootstrap.calibration_error(target, click, user, users)
+        shown_clicks, shown = metrics.user_ctr(target, click, user, k, users=users)
+        found[f"ctr@{k}"] = bootstrap.ratio(shown_clicks, shown)
     return found
 
 

@@ -44,7 +44,8 @@ class Tables:
         interactions: In file order, with a RangeIndex. Columns `user` and `item` (str);
             where the log has them, `time` (int64, seconds), `rating` (float32), `click`
             (int8, 0 or 1; given, or rating >= `click_threshold`), `weight` (float32),
-            `event` (str).
+            `event` (str). Of an event without a rating (`config.unrated`) rating, and click by
+            threshold, are NaN; click is float32 then.
         items: Indexed by item id, a column an attribute: str for text and for category
             (values joined by ', '), float64 for number; NaN where there is none. Every
             item of an interaction has a row.
@@ -65,6 +66,9 @@ class Tables:
     click_threshold: float | None = None
     warnings: tuple[str, ...] = ()
     counts: tuple[FileCount, ...] = ()
+
+
+_NO_RATING, _OUTSIDE = "no rating", "outside the scale"
 
 
 def read_tables(
@@ -171,12 +175,12 @@ def _interactions(
         frame["time"], mask, unit = table_values.to_times(columns["time"])
         bad.mark(mask, "time", f"no time (the column's unit is {unit}; ISO 8601 is read too)")
     if "rating" in columns:
-        frame["rating"] = _ratings(columns["rating"], bad, config.rating_scale)
+        frame["rating"] = _ratings(columns["rating"], bad, config)
     if "click" in columns:
         frame["click"], mask = table_values.to_clicks(columns["click"])
         bad.mark(mask, "click", "neither 0/1 nor true/false")
     elif "rating" in columns and config.click_threshold is not None:
-        frame["click"] = (frame["rating"] >= config.click_threshold).astype(np.int8)
+        frame["click"] = _clicks(frame["rating"].to_numpy(), bad.none, config.click_threshold)
     if "weight" in columns:
         values, missing, wrong = table_values.to_numbers(columns["weight"])
         bad.mark(missing | wrong | (values < 0), "weight", "no number of at least 0")
@@ -202,15 +206,25 @@ def _only(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     return frame if rows.all() else frame[rows]
 
 
-def _ratings(column: object, bad: _Bad, scale: tuple[float, float] | None) -> np.ndarray:
+def _ratings(column: object, bad: _Bad, config: DataConfig) -> np.ndarray:
     values, missing, wrong = table_values.to_numbers(column)
-    bad.mark(missing, "rating", "no rating")
+    if config.unrated is None:
+        bad.mark(missing, "rating", _NO_RATING)
+    else:
+        values[np.isin(values, config.unrated)] = np.nan
     bad.mark(wrong, "rating", "no number")
-    if scale is not None:
-        low, high = scale
+    if config.rating_scale is not None:
+        low, high = config.rating_scale
         outside = (values < low) | (values > high)
-        bad.mark(outside, "rating", f"outside the scale {low:g} to {high:g}")
+        bad.mark(outside, "rating", f"{_OUTSIDE} {low:g} to {high:g}")
     return values.astype(np.float32)
+
+
+def _clicks(ratings: np.ndarray, kept: np.ndarray, threshold: float) -> np.ndarray:
+    clicks = ratings >= threshold
+    if not np.isnan(ratings[kept]).any():
+        return clicks.astype(np.int8)
+    return np.where(np.isnan(ratings), np.nan, clicks).astype(np.float32)
 
 
 def _known_rows(
@@ -268,6 +282,8 @@ def _check_share(tally: _Tally, limit: float, written: Path | None) -> None:
         reasons = Counter(reject.reason for reject in tally.dropped if reject.file == count.file)
         reason, times = reasons.most_common(1)[0]
         where = f"see {written}, then " if written is not None else ""
+        if _NO_RATING in reason or _OUTSIDE in reason:
+            where += "say in data.unrated what stands where an event has no rating, "
         raise DataError(
             f"{count.file}: {count.rejected} of {count.read} rows rejected ({share:.1%}, the limit "
             f"is {limit:.1%}), {times} for `{reason}`: {where}mend them or raise "

@@ -56,6 +56,7 @@ class Baseline(ABC):
     streaming: ClassVar[bool] = False
     space: ClassVar[Space] = MappingProxyType({})
     _tables: Tables  # what `fit` was given: a subclass may read items and users, no test rows
+    _valid_rows: np.ndarray  # of the valid part, what `_fit` sees of it
     _past_only: bool  # whether what is scored comes after all of a user's train rows
 
     @classmethod
@@ -65,6 +66,8 @@ class Baseline(ABC):
 
     def fit(self, tables: Tables, split: Split) -> None:
         """Learn from train rows; choose constants, and scale clicks, on valid rows.
+
+        An event without a rating tells nothing to a baseline of ratings.
 
         Without valid rows constants keep their defaults and clicks are scaled on train.
 
@@ -81,11 +84,21 @@ class Baseline(ABC):
         events = self._events(train)
         order = np.argsort(events.user, kind="stable")  # so that a user's items lie together
         self._seen = (events.user[order], events.item[order])
-        self._fit(events, self._events(log.iloc[split.valid]))
+        labelled = self._labelled(log, split.train)
+        if len(labelled) < len(split.train):
+            events = self._events(log.iloc[labelled])
+        self._valid_rows = self._labelled(log, split.valid)
+        self._fit(events, self._events(log.iloc[self._valid_rows]))
         self._platt: Platt | None = None
         if "click" in log:
-            rows = split.valid if len(split.valid) else split.train
+            known = log["click"].notna().to_numpy()
+            valid, train_rows = split.valid[known[split.valid]], split.train[known[split.train]]
+            rows = valid if len(valid) else train_rows
             self._platt = Platt.fit(self._row_score(rows), log["click"].to_numpy()[rows])
+
+    def _labelled(self, log: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` this baseline learns from: with a rating, where it needs one."""
+        return rows[log["rating"].notna().to_numpy()[rows]] if self.needs_rating else rows
 
     def scores(self, users: np.ndarray, items: np.ndarray) -> Scores:
         """Score pairs.

@@ -62,7 +62,7 @@ class RunningBias(Baseline):
         if len(valid.rating):
             errors = {}
             for damping in itertools.product(_GRID, _GRID):
-                rating = self._clip(self._stream(damping)[self._split.valid])
+                rating = self._clip(self._stream(damping)[self._valid_rows])
                 errors[damping] = float(np.mean((valid.rating - rating) ** 2))
             self.damping = min(errors, key=lambda damping: (errors[damping], damping))
         self._scores = self._stream(self.damping)
@@ -71,8 +71,8 @@ class RunningBias(Baseline):
         """Score every row of the log from those before it: float64 [rows]."""
         log = self._tables.interactions
         order = np.argsort(event_order(log))  # [rows], oldest first
-        train = np.isin(order, self._split.train)
         rest = log["rating"].to_numpy(np.float64)[order] - self._mean
+        train = np.isin(order, self._split.train) & ~np.isnan(rest)
         item = self._items.get_indexer(pd.Index(log["item"]))[order]
         user, names = pd.factorize(log["user"].to_numpy()[order])
         items = _before(item, rest, damping[1])
@@ -95,10 +95,11 @@ class RunningBias(Baseline):
 
 
 def _before(group: np.ndarray, values: np.ndarray, damping: float) -> np.ndarray:
-    """Damped mean of the earlier values of each row's group: float64 [rows]."""
-    groups = pd.Series(values).groupby(group)
-    sums, counts = groups.cumsum().to_numpy() - values, groups.cumcount().to_numpy()
-    return np.asarray(sums / (counts + damping))
+    """Damped mean of the earlier values, NaN apart, of each row's group: float64 [rows]."""
+    known = ~np.isnan(values)
+    both = pd.DataFrame({"sum": np.where(known, values, 0.0), "count": known.astype(np.float64)})
+    before = both.groupby(group).cumsum() - both
+    return np.asarray(before["sum"] / (before["count"] + damping))
 
 
 def _bias(group: np.ndarray, values: np.ndarray, damping: float, groups: int) -> np.ndarray:

@@ -189,6 +189,11 @@ TABLE = "{path: p, columns: {user: u, item: i, title: t}"
             f"{{dataset: d, items: [{TABLE}, header: [x, x]}}]}}",
             "data.items[0].header names the column 'u' 0 times: give all columns",
         ),
+        (
+            "{dataset: d, rating_scale: [0, 5], unrated: [0]}",
+            "data.unrated has 0, which may be a rating: give data.rating_scale",
+        ),
+        ("{dataset: d, unrated: [-1]}", "data.unrated has -1, which may be a rating"),
         ("{dataset: d, rating_scale: [5, 1]}", "data.rating_scale is [5.0, 1.0]"),
         ("{dataset: d, rating_scale: [5]}", "data.rating_scale is [5]: give a list of 2 values"),
         ("{dataset: d, rating_scale: [5, x]}", "data.rating_scale[1] is 'x': give a number"),

@@ -71,6 +71,19 @@ def test_row_figures_by_hand():
     assert found.figure("m", "ctr@2").value == pytest.approx(3 / 5)
 
 
+def test_rows_without_a_rating_count_in_rankings_alone():
+    plain, tables = run(), data()
+    tables.interactions["click"] = tables.interactions["click"].astype(np.float32)
+    tables.interactions.loc[10, ["rating", "click"]] = np.nan  # an error of 0, a click at 0.8
+    found = run(tables=tables)
+    assert found.figure("m", "rmse").value == pytest.approx(math.sqrt(2 / 5))
+    assert found.figure("m", "auc").value == pytest.approx(5 / 6)
+    assert found.figure("m", "ctr@2").value == pytest.approx(2 / 5)
+    assert sum(one.rows for one in found.calibration["m"]) == 5
+    assert found.figure("m", "recall@2").value == plain.figure("m", "recall@2").value
+    assert "1 rows have no rating" in found.card.click
+
+
 def test_ranking_figures_by_hand():
     found = run()
     # a: r and s relevant (p stands in train), each against t alone: 1 and 1.

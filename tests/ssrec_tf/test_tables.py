@@ -64,6 +64,34 @@ def test_another_delimiter_and_a_file_without_a_header(tmp_path, delimiter, head
     assert reject["reason"] == "2 fields where the header has 4"
 
 
+@pytest.mark.parametrize(
+    ("unrated", "ratings"),
+    [((), [3, None, 4]), ((0.0,), [3, None, None, 4]), ((0.0, -1.0), [3, None, None, None, 4])],
+)
+def test_events_without_a_rating(tmp_path, unrated, ratings):
+    data = "u,i,t,r\na,p,1,3\na,q,2,\na,r,3,0.0\na,s,4,-1\nb,p,5,4\nb,q,6,x\n"
+    config = {"rating_scale": (1.0, 5.0), "click_threshold": 4.0, "unrated": unrated}
+    log = read(tmp_path, "x.csv", data, **config).interactions
+    assert [None if np.isnan(r) else r for r in log["rating"]] == ratings
+    assert [str(log[name].dtype) for name in ("rating", "click")] == ["float32", "float32"]
+    clicks = [None if np.isnan(r) else r for r in log["click"]]
+    assert clicks == [r if r is None else float(r >= 4) for r in ratings]
+    reasons = [row["reason"] for row in rejected(tmp_path)]
+    assert reasons[-1] == "r: no number"
+    assert len(reasons) == 6 - len(ratings)
+    assert all("outside the scale" in reason for reason in reasons[:-1])
+
+
+@pytest.mark.parametrize("cell", ["", "0"])
+def test_where_no_event_may_be_unrated_it_says_how(tmp_path, cell):
+    data = f"u,i,t,r\na,p,1,3\na,q,2,{cell}\n"
+    log = read(tmp_path, "x.csv", data, rating_scale=(1.0, 5.0), click_threshold=4.0).interactions
+    assert log["click"].tolist() == [0]
+    assert log["click"].dtype == np.int8
+    with pytest.raises(DataError, match=r"then say in data.unrated what stands where"):
+        read(tmp_path, "x.csv", data, rating_scale=(1.0, 5.0), limit=0.1)
+
+
 def test_quotes_part_cells_by_a_semicolon_as_by_a_comma(tmp_path):
     data = 'u;i;t;r\n007;"a;b ""c""";10;3\n'
     found = read(tmp_path, "x.csv", data, table={"delimiter": ";"})

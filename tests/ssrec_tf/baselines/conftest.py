@@ -147,6 +147,23 @@ class Contract:
         assert np.array_equal(one.click, two.click)
         assert np.array_equal(model.rank(users[:5]), other.rank(users[:5]))
 
+    def test_events_without_a_rating_tell_nothing_of_ratings(self, kind):
+        model, tables, split = fitted_once(kind)
+        log, rows = tables.interactions, len(tables.interactions)
+        # Pairs that train has with ratings: nothing but ratings could be learnt of them.
+        more = log.iloc[split.train[:200]].assign(rating=np.float32(np.nan), click=np.nan)
+        both = pd.concat([log.astype({"click": np.float32}), more], ignore_index=True)
+        added = np.arange(rows, len(both))
+        parts = {"train": added[:100], "valid": added[100:150], "test": added[150:]}
+        parts = {name: np.append(getattr(split, name), more) for name, more in parts.items()}
+        other = kind()
+        other.fit(replace(tables, interactions=both), replace(split, **parts))
+        one, two = (each.scores(*pairs(tables, split.test)) for each in (model, other))
+        assert np.isfinite(two.click).all()
+        if model.needs_rating:
+            assert two.rating == pytest.approx(one.rating, abs=1e-9)
+            assert two.click == pytest.approx(one.click, abs=1e-9)
+
     def test_without_valid_rows_it_still_fits(self, kind):
         tables, split = planted()
         model = kind()

@@ -16,7 +16,7 @@ from ssrec_tf.errors import ConfigError, DataError
 from ssrec_tf.scoring import rank_part, render_pairs, score_part, score_rows
 from ssrec_tf.splits import event_order
 from ssrec_tf.statistics import LabelStatistics
-from tests.ssrec_tf.conftest import World
+from tests.ssrec_tf.conftest import World, planted_tables
 
 CONFIG = TrainConfig(
     loop=LoopConfig(steps=120, batch_size=8, evaluate_every=40, checkpoint_every=40, seed=2),
@@ -102,7 +102,7 @@ def fitted(world, folder, reading, **changes):
     sizes = learning.batch_config(model.config, past_only=False)
     scores = score_part(model, world.examples, "valid", sizes, world.split.valid)
     truth = world.tables.interactions.loc[world.split.valid]
-    rmse = np.sqrt(np.mean((scores.rating - truth["rating"]) ** 2))
+    rmse = np.sqrt(np.nanmean((scores.rating - truth["rating"]) ** 2))
     assert scores.rating.min() >= 1.0
     assert scores.rating.max() <= 5.0
     return rmse / truth["rating"].std(), scores.click, truth["click"].to_numpy()
@@ -112,6 +112,20 @@ def fitted(world, folder, reading, **changes):
 def test_the_planted_taste_is_learnt(world, tmp_path):
     share, click, liked = fitted(world, tmp_path, "two_level")
     # Knowing the taste leaves 0.5 of a star; not knowing it leaves the whole spread.
+    assert share < 0.65
+    assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair_head", ["neural", "factorization"])
+def test_it_is_learnt_where_a_quarter_of_the_events_has_no_rating(tmp_path, pair_head):
+    tables = planted_tables()
+    # What was not rated was met against one's taste: taken for a rating, it would mislead.
+    unrated = (tables.interactions["click"] == 0) & (np.arange(len(tables.interactions)) % 2 == 0)
+    log = tables.interactions.astype({"click": np.float32})
+    log.loc[unrated, ["rating", "click"]] = np.nan
+    world = World(tmp_path / "world", tables=replace(tables, interactions=log))
+    share, click, liked = fitted(world, tmp_path / "fit", "two_level", pair_head=pair_head)
     assert share < 0.65
     assert click[liked == 1].mean() > click[liked == 0].mean() + 0.3
 
