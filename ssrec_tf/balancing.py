@@ -9,6 +9,9 @@ gain), not by likelihood: that is decided by what is rare and stands far down wh
 ranks of few rows have many peaks, so the search sets out twice, from what was trained and from
 what is likeliest, and the higher end counts.
 
+How much the events of a popular item say of items that nobody met is settled likewise, by the valid
+part's ratings of such items.
+
 References:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
     Metzler & Croft 2007, "Linear feature-based models for information retrieval" (a handful of
@@ -18,6 +21,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +34,12 @@ from scipy.optimize import minimize
 from ssrec_tf import learning
 from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, read_logs
 from ssrec_tf.recommenders import Indexed, Recommender
+from ssrec_tf.recommenders.base import PairScores
 
 _SCORES = 8_000_000  # rows by items that are looked at; more say no more of a handful of numbers
 _FEWEST = 64  # rows
+_OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
+_NEW_BATCHES = 64
 _EVALUATIONS = 150
 _BATCHES = 200  # whose likelihood is looked at
 _PASSES = 12
@@ -73,7 +80,51 @@ def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
     # Not earlier: a student's members, and what is learnt beyond popularity, know all of train.
     if past_only:
         learning.follow_recent(model, examples)
-    balance_sources(model, examples, learning.batch_config(model.config, past_only=past_only))
+    sizes = learning.batch_config(model.config, past_only=past_only)
+    settle_unmet(model, examples, sizes)
+    balance_sources(model, examples, sizes)
+
+
+def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
+    """Find the `met_often` by which the valid part's unmet items are rated best, if it may be.
+
+    Args:
+        model: trained, with items stored.
+        examples: folder of `write_examples`.
+        config: sizes of a batch.
+    """
+    factors = model.items.factors
+    if factors is None or factors.unmet is None or model.config.factors.met_often:
+        return
+    some = (
+        batch for batch in evaluation_batches(examples, "valid", config) if _new(model, batch).any()
+    )
+    batches = list(itertools.islice(some, _NEW_BATCHES))
+    if sum(_new(model, batch).sum() for batch in batches) < _FEWEST:
+        return
+    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
+    errors = {}
+    for often in _OFTEN:
+        factors.unmet.often = often
+        model.items.settle()
+        squared = [_new_errors(model, rate(batch), batch) for batch in batches]
+        errors[often] = float(np.concatenate(squared).mean())
+    factors.unmet.often = min(errors, key=lambda often: errors[often])
+    model.items.settle()
+
+
+def _new(model: Indexed, batch: Batch) -> np.ndarray:
+    """Which targets are rated and of items that train never met: bool [batch, targets]."""
+    items, ratings = batch["target_items"].numpy(), batch["target_ratings"].numpy()
+    found: np.ndarray = (items > 0) & ~model.text.known_items[items] & ~np.isnan(ratings)
+    return found
+
+
+def _new_errors(model: Indexed, scores: PairScores, batch: Batch) -> np.ndarray:
+    """Squared errors of the ratings of `_new`: float [n]."""
+    errors = model.clip(scores.rating) - batch["target_ratings"]
+    squared: np.ndarray = (errors**2).numpy()[_new(model, batch)]
+    return squared
 
 
 def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None:

@@ -89,6 +89,7 @@ class FactorConfig:
     `starts`: factorizations from so many starts, trained side by side; their mean is served.
     `met_often`: an item met so often counts half of what its events say where the met tell of
     the unmet; 1 suits new items that hardly anyone meets, 100 such as are met like the others.
+    0 chooses, once all is learnt, what suits those of the valid part.
     """
 
     width: int = 16
@@ -97,7 +98,7 @@ class FactorConfig:
     text_width: int = 0
     waves: int = 6
     starts: int = 1
-    met_often: float = 100.0
+    met_often: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,12 @@ class TrainConfig:
     """
 
     reading: str = "two_level"
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16))
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, patience=10))
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            learning_rate=1e-2, warmup_steps=50, weight_decay=1.0, average=0.99
+        )
+    )
     max_history: int = 128
     max_targets: int = 64
     width: int = 64

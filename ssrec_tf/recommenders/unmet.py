@@ -21,6 +21,7 @@ from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.reading import told
 
 _WORDS = 512  # at most so many speak for unmet items, the commonest: a regression's width
+_OFTEN = 100.0
 
 
 class UnmetItems(keras.layers.Layer):
@@ -32,7 +33,8 @@ class UnmetItems(keras.layers.Layer):
         config: `text_width`, t, says how many directions of the encoder's vectors speak beside
             the words: one pretrained on the catalogue knows it by heart, so that a new text is
             unlike them all. `met_often`: most events are of the popular, and so may those of a
-            new item be, but they say again and again what one item is like.
+            new item be, but they say again and again what one item is like. Of 0 it is `often`
+            that counts, until it is chosen.
         shape: of a row, (members, 2 k + 3).
     """
 
@@ -44,7 +46,8 @@ class UnmetItems(keras.layers.Layer):
         places = np.zeros(len(words), np.int32)
         places[chosen] = np.arange(1, len(chosen) + 1)
         self._places = tf.constant(places)  # [words], 0 says nothing
-        self._count, self._shape, self._often = len(chosen), shape, config.met_often
+        self._count, self._shape = len(chosen), shape
+        self.often = config.met_often or _OFTEN
         for name, size in (("of_word", 1 + len(chosen)), ("of_axis", config.text_width + 1)):
             value = self.add_weight(
                 shape=(size, int(np.prod(shape))), initializer="zeros", trainable=False, name=name
@@ -67,7 +70,7 @@ class UnmetItems(keras.layers.Layer):
         np.add.at(said, (np.arange(len(words))[:, None], self._places.numpy()[words]), 1.0)
         said = np.concatenate([said[:, 1:], along], axis=1)  # [items, words + t]
         flat = rows.reshape(len(rows), -1)  # [items, members (2 k + 3)]
-        found = told_by_texts(said, flat, counts / (1.0 + counts / self._often))
+        found = told_by_texts(said, flat, counts / (1.0 + counts / self.often))
         nothing = np.zeros((1, flat.shape[1]), np.float32)
         self.of_word.assign(np.concatenate([nothing, found[: self._count]]))
         self.of_axis.assign(found[self._count :])

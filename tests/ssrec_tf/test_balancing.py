@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import balancing, learning
-from ssrec_tf.balancing import balance_sources, finish
+from ssrec_tf.balancing import balance_sources, finish, settle_unmet
 from ssrec_tf.batching import evaluation_batches
+from ssrec_tf.config import FactorConfig
+from ssrec_tf.scoring import score_part
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import build
 from tests.ssrec_tf.recommenders.test_two_level import circle_tables
@@ -216,3 +218,48 @@ def test_what_is_of_the_past_ends_at_what_is_popular_of_late(tmp_path):
     assert np.allclose(first - trained, np.log(recent / ever), atol=1e-5)
     assert np.ptp((first - trained)[1:]) > 0.05
     assert np.array_equal(finished(past_only=False), trained)
+
+
+@pytest.fixture(scope="module")
+def cold_world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("cold"), kind="cold_item")
+
+
+def factorized(world, often, seed=3):
+    model = build(world, pair_head="factorization", factors=FactorConfig(met_often=often))
+    rng = np.random.default_rng(seed)
+    for table in (model.items.factors.of_id, model.items.factors.of_word):
+        table.assign(rng.normal(size=table.shape))
+    model.items.settle()
+    return model
+
+
+def error_on_valid(model, world):
+    """Of all the valid part's rows, scored as every evaluation scores them."""
+    found = score_part(model, world.examples, "valid", sizes_of(model), world.split.valid)
+    truth = world.tables.interactions["rating"].to_numpy()[world.split.valid]
+    return np.mean((found.rating - truth) ** 2)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
+    monkeypatch.setattr(balancing, "_FEWEST", 1)
+    model = factorized(cold_world, 0.0, seed)
+    settle_unmet(model, cold_world.examples, sizes_of(model))
+    errors = {
+        often: error_on_valid(factorized(cold_world, often, seed), cold_world)
+        for often in (1.0, 3.0, 10.0, 30.0, 100.0)
+    }
+    assert len(set(errors.values())) > 1
+    assert errors[model.items.factors.unmet.often] == min(errors.values())
+    assert error_on_valid(model, cold_world) == pytest.approx(min(errors.values()), rel=1e-5)
+
+
+@pytest.mark.parametrize("often", [0.0, 7.0])
+def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, monkeypatch):
+    monkeypatch.setattr(balancing, "_FEWEST", 1 if often else 10_000)
+    model = factorized(cold_world, often)
+    before = model.items.factors.unmet.of_word.numpy()
+    settle_unmet(model, cold_world.examples, sizes_of(model))
+    assert model.items.factors.unmet.often == (often or 100.0)
+    assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())
