@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from serving.errors import InvalidArgument
@@ -17,7 +18,7 @@ def test_training_reads_what_was_served(tmp_path, described):
     with open_client(settings, ByHand()) as client:
         wait_ready(client)
         history = []
-        for time, (item, rating) in enumerate([("h", 4.0), ("t", 2.0), ("h", 5.0)], 100):
+        for time, (item, rating) in enumerate([("h", 4.0), ("t", 2.0), ("h", None)], 100):
             history.append({"id": item, "rating": rating, "time": time})
             body = {"user": {"id": "u1"}, "history": history, "candidates": [{"id": "f"}]}
             assert client.post("/v1/rank", json=body).status_code == 200
@@ -27,15 +28,14 @@ def test_training_reads_what_was_served(tmp_path, described):
     [log] = served.glob("interactions-*.jsonl")
     columns = {"user": "user", "item": "item", "time": "timestamp", "rating": "rating"}
     config = DataConfig(
-        interactions=TableConfig(path=str(log), columns=columns), rating_scale=(1.0, 5.0)
+        interactions=TableConfig(path=str(log), columns=columns),
+        rating_scale=(1.0, 5.0),
+        unrated=(),  # what was only seen
     )
     tables = read_tables(config, base=tmp_path)
     rows = tables.interactions
-    assert rows[["item", "rating", "time"]].values.tolist() == [
-        ["h", 4.0, 100],
-        ["t", 2.0, 101],
-        ["h", 5.0, 102],
-    ]
+    assert rows[["item", "time"]].values.tolist() == [["h", 100], ["t", 101], ["h", 102]]
+    assert rows["rating"].tolist() == pytest.approx([4.0, 2.0, np.nan], nan_ok=True)
     assert rows["user"].nunique() == 1
     assert "u1" not in set(rows["user"])
     [shown] = served.glob("shown-*.jsonl")
