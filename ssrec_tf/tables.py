@@ -77,8 +77,9 @@ def read_tables(
     """Read and validate the files a configuration names.
 
     Rejected are rows that cannot be read, with a missing id or one that holds a line
-    break, with a time, rating, click or weight that is none, with a rating outside
-    `rating_scale`, and rows equal to an earlier one in every mapped column.
+    break, with a time, rating, click or weight that is none (of a rating, unless
+    `config.unrated` says so), with a rating outside `rating_scale`, and rows equal to an
+    earlier one in every mapped column.
 
     Args:
         config: `interactions` must be given. A path may hold `$VARIABLE`; a relative one
