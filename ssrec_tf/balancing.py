@@ -22,9 +22,9 @@ References:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -32,16 +32,15 @@ import tensorflow as tf
 from scipy.optimize import minimize
 
 from ssrec_tf import learning
-from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, read_logs
+from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, read_logs, some_batches
 from ssrec_tf.recommenders import Indexed, Recommender
 from ssrec_tf.recommenders.base import PairScores
 
 _SCORES = 8_000_000  # rows by items that are looked at; more say no more of a handful of numbers
-_FEWEST = 64  # rows
+_FEWEST = 256  # rows
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
-_NEW_BATCHES = 64
+_FEWEST_NEW, _NEW_BATCHES = 64, 64
 _EVALUATIONS = 150
-_BATCHES = 200  # whose likelihood is looked at
 _PASSES = 12
 _STEP = 0.4  # of a factor's log, at first
 _QUIET = np.exp(-1.0)  # deviation of the scores of a source that was silent so far, at first
@@ -100,7 +99,7 @@ def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
         batch for batch in evaluation_batches(examples, "valid", config) if _new(model, batch).any()
     )
     batches = list(itertools.islice(some, _NEW_BATCHES))
-    if sum(_new(model, batch).sum() for batch in batches) < _FEWEST:
+    if sum(_new(model, batch).sum() for batch in batches) < _FEWEST_NEW:
         return
     rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
     errors = {}
@@ -145,7 +144,7 @@ def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None
     model.balance.assign(_heard(model.balance.numpy(), parts, rows))
     found = [_by_rank(model, parts, rows)]
     del parts
-    _make_likeliest(model, examples, config)
+    _make_likeliest(model, rows.batches, evaluation_batches(examples, "valid", config).element_spec)
     found.append(_by_rank(model, _by_source(model, query, rows), rows))
     _assign(model, max(found, key=lambda settled: settled.gain).values)
 
@@ -189,10 +188,9 @@ def _by_rank(model: Indexed, parts: np.ndarray, rows: _Rows) -> _Settled:
     return _Settled(-found.fun, np.append(factors * np.exp(found.x), readings))
 
 
-def _make_likeliest(model: Indexed, examples: Path, config: BatchConfig) -> None:
+def _make_likeliest(model: Indexed, batches: Sequence[Batch], spec: Any) -> None:
     """Fit what is settled here to the likelihood of the valid part's next items."""
     weights = _weights(model)
-    batches = evaluation_batches(examples, "valid", config)
 
     def measured(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -202,14 +200,13 @@ def _make_likeliest(model: Indexed, examples: Path, config: BatchConfig) -> None
         slopes = tape.gradient(loss, [weight.value for weight in weights])
         return loss, tf.concat([tf.reshape(slope, [-1]) for slope in slopes], axis=0)
 
-    compiled = tf.function(measured, input_signature=[batches.element_spec], autograph=False)
-    some = list(batches.take(_BATCHES))
-    rows = np.array([len(batch["user"]) for batch in some], float)
+    compiled = tf.function(measured, input_signature=[spec], autograph=False)
+    rows = np.array([len(batch["user"]) for batch in batches], float)
     share = rows / rows.sum()  # [batches]
 
     def of_all(values: np.ndarray) -> tuple[float, np.ndarray]:
         _assign(model, values)
-        losses, slopes = zip(*map(compiled, some), strict=True)
+        losses, slopes = zip(*map(compiled, batches), strict=True)
         return float(share @ np.array(losses, float)), share @ np.array(slopes, float)
 
     start = np.concatenate([weight.numpy().reshape(-1) for weight in weights]).astype(float)
@@ -228,7 +225,7 @@ def _rows(examples: Path, config: BatchConfig, items: int) -> _Rows | None:
     met: dict[int, set[int]] = {}  # of a user's whole log; the model reads the newest events
     for log in read_logs(examples, "train"):
         met.setdefault(int(log["user"]), {0}).update(log["history_items"].numpy().tolist())
-    batches = list(_some(examples, config, max(_FEWEST, _SCORES // items)))
+    batches = list(some_batches(examples, "valid", config, max(_FEWEST, _SCORES // items)))
     barred: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     for batch in batches:
@@ -261,21 +258,13 @@ def _by_source(model: Indexed, query: Callable[[Batch], tf.Tensor], rows: _Rows)
     return np.stack([np.concatenate(found) for found in parts])
 
 
-def _some(examples: Path, config: BatchConfig, rows: int) -> Iterator[Batch]:
-    """Batches of the valid part, every n-th, that hold about so many rows."""
-    batches = evaluation_batches(examples, "valid", config)
-    count = sum(1 for _ in batches)
-    every = max(1, count * config.batch_size // rows)
-    yield from batches.shard(every, 0) if count else []
-
-
 def _gain(parts: np.ndarray, rows: _Rows, factors: np.ndarray) -> float:
     """Mean discounted gain of the targets, each alone among what its row ranks."""
     scores = np.tensordot(factors.astype(np.float32), parts, 1) + rows.barred
     gains = []  # of scores [rows, items + 1]
-    for row, ordered, targets in zip(scores, np.sort(scores, axis=1), rows.targets, strict=True):
+    for row, targets in zip(scores, rows.targets, strict=True):
         found = row[targets]  # [n]
-        higher = len(ordered) - np.searchsorted(ordered, found, side="right")
+        higher = (row[None, :] > found[:, None]).sum(axis=1)
         higher -= (found[None, :] > found[:, None]).sum(axis=1)  # the other targets
         gains.append(1.0 / np.log2(2.0 + higher))
     return float(np.concatenate(gains).mean())

@@ -122,6 +122,12 @@ def evaluation_batches(folder: Path, part: str, config: BatchConfig) -> tf.data.
     )
 
 
+def some_batches(folder: Path, part: str, config: BatchConfig, rows: int) -> tf.data.Dataset:
+    """Give every n-th batch of `evaluation_batches`, always the same, about so many rows in all."""
+    every = max(1, read_info(folder)[part].examples // rows)
+    return evaluation_batches(folder, part, config).shard(every, 0)
+
+
 @_AS_WRITTEN
 def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     """Records of a part as `write_examples` wrote them: of train one a user."""

@@ -11,7 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from ssrec_tf.adversarial import FastGradient
-from ssrec_tf.batching import BatchConfig, evaluation_batches, read_logs, train_batches
+from ssrec_tf.batching import (
+    BatchConfig,
+    evaluation_batches,
+    read_logs,
+    some_batches,
+    train_batches,
+)
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import (
     autoencoder_vectors,
@@ -30,6 +36,7 @@ from ssrec_tf.tensorboard import filled_masks, item_projector
 from ssrec_tf.text_table import TextTable
 from ssrec_tf.training import Trainable, TrainState, Validation, not_trained, train
 
+_VALID_ROWS = 10_000  # users of the valid part that a validation of heads reads, about
 _VALID_BATCHES = 8  # validation of a pretraining reads this many batches, always the same
 
 
@@ -256,10 +263,10 @@ def _monitor(model: Recommender) -> str:
 def _weighted_means(
     losses: tf.types.experimental.GenericFunction, examples: Path, sizes: BatchConfig
 ) -> dict[str, float]:
-    """Means over the valid rows: a batch counts by its targets."""
+    """Means over valid rows, `_VALID_ROWS` if there are more: a batch counts by its targets."""
     totals: dict[str, float] = {}
     rows = 0
-    for batch in evaluation_batches(examples, "valid", sizes):
+    for batch in some_batches(examples, "valid", sizes, _VALID_ROWS):
         count = int(np.sum(batch["target_rows"].numpy() >= 0))
         for key, value in losses(batch).items():
             totals[key] = totals.get(key, 0.0) + float(value) * count

@@ -19,6 +19,9 @@ from ssrec_tf.splits import Split, event_order
 from ssrec_tf.tables import Tables
 from ssrec_tf.text_table import TextTable
 
+_MOST_SCORES = 100_000_000  # 400 MB, and every model of a report has as many
+_FEWEST_USERS = 500
+
 
 def score_rows(
     model: Recommender, examples: Path, part: str, config: BatchConfig, rows: np.ndarray
@@ -90,18 +93,17 @@ def rank_part(
     query = tf.function(model.query_of, reduce_retracing=True, autograph=False)
     index = tf.convert_to_tensor(model.index()).numpy()[1:]  # [items, d]
     first = _first_rows(tables, part_rows(split, part)) if split.streaming else None
-    rows: dict[int, np.ndarray] = {}
+    ids = pd.Index(users)
+    ranking = np.full((len(ids), len(index)), np.nan, np.float32)
+    places = np.full(1 + len(tables.users), -1)  # of a user's reference
+    places[1 + tables.users.index.get_indexer(ids)] = np.arange(len(ids))
     for batch in evaluation_batches(examples, part, config):
         refs = batch["user"].numpy()  # [batch]
-        wanted = np.ones(len(refs), bool)
+        wanted = places[refs] >= 0
         if first is not None:
-            wanted = np.isin(batch["target_rows"].numpy()[:, 0], first)
-            if not wanted.any():
-                continue
-        scores = query(batch).numpy() @ index.T  # [batch, items]
-        rows.update(zip(refs[wanted].tolist(), scores[wanted], strict=True))
-    ids = pd.Index(users)
-    ranking = np.stack([rows[int(ref)] for ref in 1 + tables.users.index.get_indexer(ids)])
+            wanted &= np.isin(batch["target_rows"].numpy()[:, 0], first)
+        if wanted.any():
+            ranking[places[refs[wanted]]] = query(batch).numpy()[wanted] @ index.T
     seen = tables.interactions.loc[split.train]
     seen = seen[seen["user"].isin(ids)]
     columns = tables.items.index.get_indexer(pd.Index(seen["item"]))
@@ -133,8 +135,16 @@ def score_and_rank(
 
 
 def ranked_users(tables: Tables, split: Split, part: str) -> np.ndarray:
-    """Users of a part, sorted, for whom the catalogue is ranked: str [users]."""
-    return np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+    """Users of a part, sorted, for whom the catalogue is ranked: str [users].
+
+    All of them, unless users by items were more than `_MOST_SCORES` a model: then as many as
+    fit, drawn evenly, and always the same.
+    """
+    users = np.sort(tables.interactions.loc[part_rows(split, part), "user"].unique())
+    most = max(_FEWEST_USERS, _MOST_SCORES // len(tables.items))
+    if len(users) <= most:
+        return users
+    return np.sort(np.random.RandomState(0).choice(users, most, replace=False))
 
 
 def score_baseline(

@@ -182,7 +182,7 @@ def test_many_rows_are_looked_at_evenly(world, monkeypatch):
 
 def test_without_valid_rows_all_stays_as_it_was_trained(world, monkeypatch):
     model = build(world)
-    monkeypatch.setattr(balancing, "_some", lambda *_: iter(()))
+    monkeypatch.setattr(balancing, "some_batches", lambda *_: iter(()))
     balance_sources(model, world.examples, sizes_of(model))
     assert model.balance.numpy().tolist() == [1.0, 1.0, 1.0, 0.0, 1.0]
 
@@ -243,7 +243,7 @@ def error_on_valid(model, world):
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
-    monkeypatch.setattr(balancing, "_FEWEST", 1)
+    monkeypatch.setattr(balancing, "_FEWEST_NEW", 1)
     model = factorized(cold_world, 0.0, seed)
     settle_unmet(model, cold_world.examples, sizes_of(model))
     errors = {
@@ -257,7 +257,7 @@ def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, 
 
 @pytest.mark.parametrize("often", [0.0, 7.0])
 def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, monkeypatch):
-    monkeypatch.setattr(balancing, "_FEWEST", 1 if often else 10_000)
+    monkeypatch.setattr(balancing, "_FEWEST_NEW", 1 if often else 10_000)
     model = factorized(cold_world, often)
     before = model.items.factors.unmet.of_word.numpy()
     settle_unmet(model, cold_world.examples, sizes_of(model))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import batching
-from ssrec_tf.batching import BatchConfig, evaluation_batches, train_batches
+from ssrec_tf.batching import BatchConfig, evaluation_batches, some_batches, train_batches
 from ssrec_tf.errors import DataError
 
 SIZES = BatchConfig(batch_size=4, max_history=12, max_targets=8, past_only=False)
@@ -194,3 +194,16 @@ def drawn_alone(rows, seed, config):
     count = int(np.clip(int(share * rows), 1, config.max_targets))
     order = np.argsort(tf.random.stateless_uniform([rows], second))
     return np.sort(order[count:]), np.sort(order[:count]), 1.0
+
+
+def test_some_batches_are_every_nth_one(world):
+    config = BatchConfig(4, 16, 8, past_only=False)
+    every = [b["target_rows"].numpy() for b in evaluation_batches(world.examples, "valid", config)]
+    rows = sum(len(batch) for batch in every)
+    some = [b["target_rows"].numpy() for b in some_batches(world.examples, "valid", config, 9)]
+    step = rows // 9
+    assert step > 1
+    assert len(some) == -(-len(every) // step)
+    assert all(np.array_equal(a, b) for a, b in zip(some, every[::step], strict=True))
+    whole = some_batches(world.examples, "valid", config, 10 * rows)
+    assert len(list(whole)) == len(every)
