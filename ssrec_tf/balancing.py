@@ -95,35 +95,33 @@ def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
     factors = model.items.factors
     if factors is None or factors.unmet is None or model.config.factors.met_often:
         return
-    some = (
-        batch for batch in evaluation_batches(examples, "valid", config) if _new(model, batch).any()
-    )
-    batches = list(itertools.islice(some, _NEW_BATCHES))
-    if sum(_new(model, batch).sum() for batch in batches) < _FEWEST_NEW:
+    known = model.text.known_items
+    every = ((batch, _new(known, batch)) for batch in evaluation_batches(examples, "valid", config))
+    some = list(itertools.islice((pair for pair in every if pair[1].any()), _NEW_BATCHES))
+    if sum(new.sum() for _, new in some) < _FEWEST_NEW:
         return
     rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
     errors = {}
     for often in _OFTEN:
         factors.unmet.often = often
         model.items.settle()
-        squared = [_new_errors(model, rate(batch), batch) for batch in batches]
-        errors[often] = float(np.concatenate(squared).mean())
+        found = [_errors(model, rate(batch), batch)[new] for batch, new in some]
+        errors[often] = float(np.mean(np.concatenate(found) ** 2))
     factors.unmet.often = min(errors, key=lambda often: errors[often])
     model.items.settle()
 
 
-def _new(model: Indexed, batch: Batch) -> np.ndarray:
-    """Which targets are rated and of items that train never met: bool [batch, targets]."""
+def _new(known: np.ndarray, batch: Batch) -> np.ndarray:
+    """Which targets are rated and of items not `known`, bool [items + 1]: bool [batch, targets]."""
     items, ratings = batch["target_items"].numpy(), batch["target_ratings"].numpy()
-    found: np.ndarray = (items > 0) & ~model.text.known_items[items] & ~np.isnan(ratings)
+    found: np.ndarray = (items > 0) & ~known[items] & ~np.isnan(ratings)
     return found
 
 
-def _new_errors(model: Indexed, scores: PairScores, batch: Batch) -> np.ndarray:
-    """Squared errors of the ratings of `_new`: float [n]."""
-    errors = model.clip(scores.rating) - batch["target_ratings"]
-    squared: np.ndarray = (errors**2).numpy()[_new(model, batch)]
-    return squared
+def _errors(model: Indexed, scores: PairScores, batch: Batch) -> np.ndarray:
+    """Errors of the ratings, as an evaluation has them: float [batch, targets]."""
+    errors: np.ndarray = (model.clip(scores.rating) - batch["target_ratings"]).numpy()
+    return errors
 
 
 def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None:

@@ -21,7 +21,7 @@ from ssrec_tf.cooccurrence import told_by_texts
 from ssrec_tf.recommenders.reading import told
 
 _WORDS = 512  # at most so many speak for unmet items, the commonest: a regression's width
-_OFTEN = 100.0
+_OFTEN = 100.0  # until it is chosen, or where too little is there to choose by
 
 
 class UnmetItems(keras.layers.Layer):
