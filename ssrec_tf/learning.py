@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ssrec_tf.adversarial import FastGradient
 from ssrec_tf.batching import (
+    Batch,
     BatchConfig,
     evaluation_batches,
     read_logs,
@@ -219,30 +221,41 @@ def _fit(
     config = model.config
     keras.utils.set_random_seed(loop.seed)
     sizes = batch_config(config, past_only=past_only)
-    # Compiled once for batches of all lengths, the last and smaller one too.
-    losses = tf.function(
-        lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False),
-        input_signature=[evaluation_batches(examples, "valid", sizes).element_spec],
-        autograph=False,
-    )
-
-    def measure() -> Mapping[str, float]:
-        if isinstance(model, Indexed):
-            model.items.settle()
-        return _weighted_means(losses, examples, sizes)
-
     return train(
         trainable,
         lambda start: train_batches(examples, sizes, seed=loop.seed, start=start),
         config=loop,
         optimizer=config.optimizer,
-        validation=Validation(measure, _monitor(model)),
+        validation=Validation(_measure(model, examples, sizes), _monitor(model)),
         workdir=workdir,
         name=name,
         adversarial=FastGradient(
             config.regularisation.adversarial_epsilon, model.input_embeddings()
         ),
     )
+
+
+def _measure(
+    model: Recommender, examples: Path, sizes: BatchConfig
+) -> Callable[[], Mapping[str, float]]:
+    """Make what measures the losses of the valid part."""
+    # Compiled once for batches of all lengths, the last and smaller one too.
+    batch = evaluation_batches(examples, "valid", sizes).element_spec
+    if not isinstance(model, Indexed):
+        losses = tf.function(
+            lambda batch: model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False),
+            input_signature=[batch],
+            autograph=False,
+        )
+        return lambda: _weighted_means(losses, examples, sizes)
+    index = tf.TensorSpec([None, None], tf.float32)
+    by_index = tf.function(model.losses_by, input_signature=[index, batch], autograph=False)
+
+    def measure() -> Mapping[str, float]:
+        model.items.settle()
+        return _weighted_means(partial(by_index, model.index()), examples, sizes)
+
+    return measure
 
 
 def batch_config(config: TrainConfig, *, past_only: bool) -> BatchConfig:
@@ -261,7 +274,7 @@ def _monitor(model: Recommender) -> str:
 
 
 def _weighted_means(
-    losses: tf.types.experimental.GenericFunction, examples: Path, sizes: BatchConfig
+    losses: Callable[[Batch], dict[str, tf.Tensor]], examples: Path, sizes: BatchConfig
 ) -> dict[str, float]:
     """Means over valid rows, `_VALID_ROWS` if there are more: a batch counts by its targets."""
     totals: dict[str, float] = {}

@@ -66,6 +66,7 @@ class Outputs(NamedTuple):
         history: scores [batch, history] of what was read, each as if it had not been; in
             training only, None where a reading cannot say.
         seen: int32 [batch, history], items that are not ranked, 0 is none; None is nowhere.
+        catalogue: float32 [items + 1, d], of `Indexed.index`; None where it is to be read.
     """
 
     scores: PairScores
@@ -74,6 +75,7 @@ class Outputs(NamedTuple):
     keep: tf.Tensor | None = None
     history: PairScores | None = None
     seen: tf.Tensor | None = None
+    catalogue: tf.Tensor | None = None
 
 
 class Recommender(keras.Model):

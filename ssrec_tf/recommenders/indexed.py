@@ -104,8 +104,13 @@ class Indexed(Recommender):
 
     def index(self, keep: tf.Tensor | None = None) -> tf.Tensor:
         """Vectors of all items with their bias: float32 [items + 1, d]."""
-        # While the encoder trains these lag behind; encoding all at every step costs more.
-        return self.vectors_of(self.items.every(keep))
+
+        def read() -> tf.Tensor:
+            # While the encoder trains these lag behind; encoding all at every step costs more.
+            return self.vectors_of(self.items.every(keep))
+
+        # A graph leaves out what is read of items and is no part of an index: most of it.
+        return tf.function(read, autograph=False)() if tf.executing_eagerly() else read()
 
     # Ratings
 
@@ -132,6 +137,12 @@ class Indexed(Recommender):
         vectors = self.vectors_of(candidates)
         return Outputs(scores, self.full_query(reading), vectors, keep, history, _seen(batch))
 
+    def losses_by(self, index: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
+        """See `losses_of`; with nothing drawn, and an `index` that many batches share."""
+        outputs = self.outputs_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+        outputs = outputs._replace(catalogue=index)
+        return self.weigh(self.task_losses(outputs, batch, training=False))
+
     def query_of(self, batch: Batch) -> tf.Tensor:
         """Queries of the next item: float32 [batch, d], to multiply with `index`."""
         reading, _ = self._batch_items(batch)
@@ -152,7 +163,8 @@ class Indexed(Recommender):
         Nobody is recommended what he has seen: the likest items, those of the history
         themselves, take no share from the others.
         """
-        logits = tf.matmul(outputs.query, self.index(outputs.keep), transpose_b=True)
+        index = self.index(outputs.keep) if outputs.catalogue is None else outputs.catalogue
+        logits = tf.matmul(outputs.query, index, transpose_b=True)
         nothing = tf.zeros([tf.shape(logits)[0], 1], tf.int32)  # padding's row
         out = nothing if outputs.seen is None else tf.concat([nothing, outputs.seen], axis=1)
         rows = tf.broadcast_to(tf.range(tf.shape(out)[0])[:, None], tf.shape(out))

@@ -241,15 +241,19 @@ class ItemVectors(keras.layers.Layer):
             # Never dropped: an id adds to what the words say, and its prior holds it back.
             known = tf.gather(self._has_id, refs)
             factors = self.factors.read(refs, texts.words, directions, known, training=training)
-        unmet = told(directions, tf.convert_to_tensor(self.order_of_text))  # [..., 2 s + c + 2 a]
-        order = tf.where(met[..., None] > 0, tf.gather(self.order, refs), unmet)
-        as_met, as_found = self._sides(order)
+        counted = self._sides(tf.gather(self.order, refs))  # [..., s + c + a] each
+        as_told = self._sides(tf.convert_to_tensor(self.order_of_text))
+        as_met, as_found = (
+            tf.where(met[..., None] > 0, found, told(directions, by_text))
+            for found, by_text in zip(counted, as_told, strict=True)
+        )
         return Items(states, level, next_states, next_level, directions, as_met, as_found, factors)
 
     def _sides(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Part what is read of an event from what is read of a candidate: `as_met`, `as_found`.
 
-        An event is mentioned often: each vector it does not need would be looked up in vain.
+        An event is mentioned often: each vector it does not need would be looked up in vain,
+        and in an index nothing is met.
         """
         parts = tf.split(order, self._order_widths, axis=-1)
         before, after, companions, knows, finds = parts

@@ -66,6 +66,23 @@ def test_losses_by_hand(world, reading):
     assert float(losses["click_loss"]) == pytest.approx(entropy, rel=1e-4)
 
 
+def test_the_losses_are_those_by_an_index_read_before(world):
+    model, batch = build(world), batch_of(world)
+    anew = model.losses_of(batch, seed=tf.zeros([2], tf.int64), training=False)
+    before = model.losses_by(model.index(), batch)
+    assert {k: float(v) for k, v in before.items()} == pytest.approx(
+        {k: float(v) for k, v in anew.items()}, rel=1e-5
+    )
+    alike = model.losses_by(tf.zeros_like(model.index()), batch)["next_item_loss"]
+    targets = batch["target_items"].numpy()
+    others = [  # all items but those that a user has met and that are no targets
+        len(world.text.item_ids) - len(set(met) - {0} - set(wanted))
+        for met, wanted in zip(batch["history_items"].numpy(), targets, strict=True)
+    ]
+    each = np.where(targets != 0, np.log(others)[:, None], 0.0)  # [batch, targets]
+    assert float(alike) == pytest.approx(each.sum() / (targets != 0).sum(), rel=1e-5)
+
+
 @pytest.mark.parametrize("reading", ["two_level", "joint"])
 def test_a_candidate_scores_alone_as_in_company(world, reading):
     model, batch = build(world, reading), dict(batch_of(world))
