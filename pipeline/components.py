@@ -57,6 +57,7 @@ _ENCODER = (
 _HEADS = (
     "ssrec_tf/recommenders/*.py",
     "ssrec_tf/balancing.py",
+    "ssrec_tf/biases.py",
     "ssrec_tf/cooccurrence.py",
     "ssrec_tf/popularity.py",
     "ssrec_tf/ensembling.py",

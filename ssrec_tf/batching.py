@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ssrec_tf import philox
@@ -136,6 +137,18 @@ def read_logs(folder: Path, part: str) -> tf.data.Dataset:
         lambda record: tf.io.parse_single_example(record, FEATURES),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+
+
+def ratings_of_train(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Who rated what and how in train: int [ratings] codes of users, int references, float."""
+    logs = list(read_logs(folder, "train"))
+    items, ratings = (
+        np.concatenate([np.empty(0), *(log[f"history_{name}"].numpy() for log in logs)])
+        for name in ("items", "ratings")
+    )
+    users = np.repeat(np.arange(len(logs)), [len(log["history_items"]) for log in logs])
+    rated = ~np.isnan(ratings)
+    return users[rated], items[rated].astype(np.int64), ratings[rated]
 
 
 def parse_logs(records: tf.Tensor, *, targets: bool) -> Logs:

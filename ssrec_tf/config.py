@@ -231,6 +231,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     ),
     **dict.fromkeys(("max_history", "max_targets", "max_item_tokens", "word_min_items"), (1, inf)),
     **{"accumulate": (1, inf), "layers": (0, inf), "met_often": (0, inf)},
+    **{"level_precision": (0, inf), "rare_items": (0, inf)},
     **dict.fromkeys(
         ("seed", "bootstrap", "steps", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
     ),

@@ -27,7 +27,8 @@ from sklearn.utils.extmath import randomized_svd
 from ssrec_tf.batching import read_logs
 
 _DAMPING = 5.0  # rows added to every user and item, so that rare ones do not shout
-_LENGTH = 2.0  # root mean square of the vectors' lengths
+_LENGTH = 2.0  # root mean square of the vectors' lengths, most often
+_LOUDEST = 2.0  # the mean length of the vector of an event's item is no longer
 _RARE = 20.0  # the same as `_DAMPING`, where items are to be found and not explained
 _LOUDNESS = 0.15  # power of an item's count that the autoencoder takes off its column of the log
 # Of what follows: events up to so many places apart count, the less the farther, and less
@@ -61,7 +62,7 @@ def companion_vectors(logs: Sequence[np.ndarray], count: int, width: int) -> np.
         width: length of a vector; what the log's rank does not fill is 0.
 
     Returns:
-        float32 [count, width], of mean square length 1; zeros for an item nobody met.
+        float32 [count, width]; zeros for an item nobody met.
     """
     return _decomposed(*_pairs(logs), count, width, _RARE, 0.5)
 
@@ -93,7 +94,8 @@ def autoencoder_vectors(
     right, values = _leading((log * quiet[None, :]).tocsr(), width)
     kept = right * np.sqrt(values**2 / (values**2 + penalty))  # [count, width]
     others = 1.0 - np.sum(kept**2, axis=1, keepdims=True)
-    return _of_unit_length(kept * quiet[:, None]), _of_unit_length(kept / others)
+    met = log.sum(axis=0)
+    return _of_unit_length(kept * quiet[:, None], met), _of_unit_length(kept / others, met)
 
 
 def _decomposed(
@@ -101,12 +103,12 @@ def _decomposed(
 ) -> np.ndarray:
     """Right singular vectors of the normalised log, scaled by a power of their values.
 
-    float32 [count, width], of mean square length 1.
+    float32 [count, width], scaled by `_of_unit_length`.
     """
     log = _log(users, items, count)
     first, second = ((log.sum(axis=axis) + damping) ** -0.5 for axis in (1, 0))
     right, values = _leading((log * first[:, None] * second[None, :]).tocsr(), width)
-    return _of_unit_length(right * values**power)
+    return _of_unit_length(right * values**power, log.sum(axis=0))
 
 
 def _log(users: np.ndarray, items: np.ndarray, count: int) -> sparse.csr_array:
@@ -127,10 +129,23 @@ def _leading(log: sparse.csr_array, width: int) -> tuple[np.ndarray, np.ndarray]
     return right, values
 
 
-def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Scaled to a root mean square length of 1: float32."""
-    length = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
-    scaled: np.ndarray = (vectors / max(length, 1e-9)).astype(np.float32)
+def _of_unit_length(vectors: np.ndarray, met: np.ndarray) -> np.ndarray:
+    """Scaled to a root mean square length of 1, or to less where those that are met are longer.
+
+    Of a large catalogue most items are met by one or two users, and all but lengthless: by them
+    alone those that events are of would be made far too long.
+
+    Args:
+        vectors: float [items, width].
+        met: float [items], how often each was.
+
+    Returns:
+        float32 [items, width].
+    """
+    lengths = np.sqrt(np.sum(vectors**2, axis=1))  # [items]
+    loud = lengths @ met / max(met.sum(), 1.0) / _LOUDEST
+    length = max(np.sqrt(np.mean(lengths**2)), loud, 1e-9)
+    scaled: np.ndarray = (vectors / length).astype(np.float32)
     return scaled
 
 
@@ -160,6 +175,7 @@ def successor_vectors(
         weight = np.full(len(firsts), _FADING ** (place - 1))
         pairs = sparse.coo_array((weight, (firsts, seconds)), (count, count)).tocsr()
         near = near + pairs + _BACKWARDS * pairs.T
+    met = near.sum(axis=0)
     first, second = ((near.sum(axis=axis) + _RARE) ** -0.5 for axis in (1, 0))
     near = (near * first[:, None] * second[None, :]).tocsr()
     near.data **= 0.5  # or a few pairs that always go together would take every direction
@@ -167,9 +183,8 @@ def successor_vectors(
     before, after = np.zeros((2, count, width), np.float32)
     if kept and near.nnz:
         left, values, right = randomized_svd(near, kept, random_state=0)
-        length = np.sqrt(values.sum() / count)  # of both, root mean square
-        before[:, :kept] = left * np.sqrt(values) / length  # [count, kept]
-        after[:, :kept] = right.T * np.sqrt(values) / length
+        before[:, :kept] = _of_unit_length(left * np.sqrt(values), met)  # [count, kept]
+        after[:, :kept] = _of_unit_length(right.T * np.sqrt(values), met)
     return before, after
 
 

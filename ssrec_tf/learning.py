@@ -16,10 +16,12 @@ from ssrec_tf.batching import (
     Batch,
     BatchConfig,
     evaluation_batches,
+    ratings_of_train,
     read_logs,
     some_batches,
     train_batches,
 )
+from ssrec_tf.biases import biases
 from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConfig
 from ssrec_tf.cooccurrence import (
     autoencoder_vectors,
@@ -32,7 +34,7 @@ from ssrec_tf.encoders import Encoder
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.objectives import MaskedToken, Mixture, make_objective
 from ssrec_tf.popularity import recent_shift
-from ssrec_tf.recommenders import Indexed, Joint, Recommender, Retrieval, TwoLevel
+from ssrec_tf.recommenders import BIAS_PRECISION, Indexed, Joint, Recommender, Retrieval, TwoLevel
 from ssrec_tf.statistics import LabelStatistics
 from ssrec_tf.tensorboard import filled_masks, item_projector
 from ssrec_tf.text_table import TextTable
@@ -182,11 +184,16 @@ def fit(
 
 
 def store_behaviour(model: Indexed, examples: Path) -> None:
-    """Give a model what train rows say of items beside their labels."""
+    """Give a model what train rows say of items in closed form, before any step."""
     logs, count = logs_of_train(examples), len(model.text.item_tokens)
     if model.items.factors is not None:
-        width = model.config.factors.behaviour_width
-        model.items.store_behaviour(vectors_of_logs(logs, count, width))
+        factors = model.config.factors
+        model.items.store_behaviour(vectors_of_logs(logs, count, factors.behaviour_width))
+        users, items, ratings = ratings_of_train(examples)
+        damping = BIAS_PRECISION, factors.level_precision
+        shape = len(logs), count
+        stars = model.stars(ratings)
+        model.items.start_levels(biases(users, items, stars, shape=shape, damping=damping)[1])
     if isinstance(model, TwoLevel):
         config = model.config
         model.store_order(
@@ -248,12 +255,16 @@ def _measure(
             autograph=False,
         )
         return lambda: _weighted_means(losses, examples, sizes)
-    index = tf.TensorSpec([None, None], tf.float32)
-    by_index = tf.function(model.losses_by, input_signature=[index, batch], autograph=False)
+    by_index = tf.function(
+        model.losses_by,
+        input_signature=[tf.TensorSpec([None, None], tf.float32), batch],
+        autograph=False,
+    )
+    index = tf.function(model.index, autograph=False)  # compiled once for all validations
 
     def measure() -> Mapping[str, float]:
         model.items.settle()
-        return _weighted_means(partial(by_index, model.index()), examples, sizes)
+        return _weighted_means(partial(by_index, index()), examples, sizes)
 
     return measure
 

@@ -7,23 +7,19 @@ import itertools
 import numpy as np
 
 from ssrec_tf.baselines.base import Baseline, Events
+from ssrec_tf.biases import biases
 
 _GRID = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
-_ROUNDS = 10
 
 
 class Bias(Baseline):
     """mean + user bias + item bias, each shrunk towards 0 by a damping of its own.
 
-    The biases minimise sum (r - mean - b_u - b_i)^2 + damping_u sum b_u^2 + damping_i sum
-    b_i^2 (found by turns, as each has a closed form given the other). The dampings are
-    chosen on the valid rows, from a grid, by RMSE; without valid rows both are 5.
+    See `biases`. The dampings are chosen on the valid rows, from a grid, by RMSE; without valid
+    rows both are 5.
 
     Attributes:
         damping: Chosen for users and for items.
-
-    Reference:
-        Koren 2010, "Factor in the neighbors", section 2.1.
     """
 
     name = "bias"
@@ -44,17 +40,10 @@ class Bias(Baseline):
         self._solve(train, self.damping)
 
     def _solve(self, train: Events, damping: tuple[float, float]) -> None:
-        users, items = len(self._users), len(self._items)
+        shape = len(self._users), len(self._items)
         self._mean = float(train.rating.mean())
-        rest = train.rating - self._mean
-        user_rows = np.bincount(train.user, minlength=users) + damping[0]
-        item_rows = np.bincount(train.item, minlength=items) + damping[1]
-        user_bias = np.zeros(users)
-        for _ in range(_ROUNDS):
-            left = rest - user_bias[train.user]
-            item_bias = np.bincount(train.item, weights=left, minlength=items) / item_rows
-            left = rest - item_bias[train.item]
-            user_bias = np.bincount(train.user, weights=left, minlength=users) / user_rows
+        above = train.rating - self._mean
+        user_bias, item_bias = biases(train.user, train.item, above, shape=shape, damping=damping)
         # The last place is where -1 points: no bias.
         self._user_bias, self._item_bias = np.append(user_bias, 0.0), np.append(item_bias, 0.0)
 

@@ -31,17 +31,13 @@ from ssrec_tf.config import FactorConfig
 from ssrec_tf.cooccurrence import leading_axes
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
+from ssrec_tf.recommenders.priors import WeightPrior
 from ssrec_tf.recommenders.reading import Events, joined, rated_events, with_bias
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.text_table import TextTable
 
-# Prior precisions beside that of the noise, by what an entry is: a loading and a shift of
-# the prior may be one of many; levels are few and well known.
-_LEVEL_PRECISION, _USER_PRECISION = 0.3, 0.3
-# A co-occurrence vector is dense: each of its entries speaks for every item at once.
-_BEHAVIOUR_PRECISION = 10.0
-_BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
+BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
 _AT_ONCE = 4096  # items whose rows are read at once
 
 
@@ -94,12 +90,9 @@ class Factors(keras.layers.Layer):
             value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
             setattr(self, name, value)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
-        shifts = [1.0] * (config.width + 1)
-        self.precisions = tf.constant(  # [2 k + 3]
-            [1.0] * config.width + [_LEVEL_PRECISION] + shifts + [_LEVEL_PRECISION]
-        )
+        self._prior = WeightPrior(config, text.item_counts)
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
-        self._precision = tf.constant([_BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
+        self._precision = tf.constant([BIAS_PRECISION] + [1.0] * weights)  # [1 + k + t + w]
         shape = (members, self.rows)
         self.unmet = UnmetItems(common, config, shape) if ids else None
         self.built = True
@@ -128,6 +121,12 @@ class Factors(keras.layers.Layer):
         """
         self.behaviour.assign(vectors)
         self.text_axes.assign(leading_axes(directions, self.config.text_width))
+
+    def start_levels(self, levels: np.ndarray) -> None:
+        """Let training begin at levels of the items, in deviations: float32 [items + 1]."""
+        table = self.of_id.numpy()  # [items + 1, members, 2 k + 3]
+        table[..., self.config.width] = levels[:, None]
+        self.of_id.assign(table)
 
     def settle(
         self, refs: np.ndarray, words: np.ndarray, directions: np.ndarray, counts: np.ndarray
@@ -304,14 +303,8 @@ class Factors(keras.layers.Layer):
         return tf.concat([prior, tf.zeros_like(prior[..., :1]) + tf.zeros([rest])], axis=-1)
 
     def prior_loss(self) -> tf.Tensor:
-        """Negative log prior of all weights, in variances of the noise: float32 [].
-
-        Of several members it is the mean, as their loss is.
-        """
-        held = ((self.of_id, 1.0), (self.of_word, 1.0), (self.of_behaviour, _BEHAVIOUR_PRECISION))
-        total = tf.add_n([p * tf.reduce_sum(w**2 * self.precisions) for w, p in held])
-        total += _USER_PRECISION * tf.reduce_sum(self.of_user_word**2)
-        return self.config.precision * total / self.config.starts
+        """Negative log prior of all weights, see `WeightPrior`: float32 []."""
+        return self._prior.loss(self.of_id, self.of_word, self.of_behaviour, self.of_user_word)
 
     def _split(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loadings [..., k + t], level [...], shifts [..., k + 1]."""

@@ -167,6 +167,14 @@ class ItemVectors(keras.layers.Layer):
         if self.factors is not None:
             self.factors.store(vectors, self._stored_directions(self._met))
 
+    def start_levels(self, levels: np.ndarray) -> None:
+        """Let training begin at levels of the items' ratings, in deviations: [items + 1].
+
+        Where ids never speak they say nothing here either.
+        """
+        if self.factors is not None:
+            self.factors.start_levels(levels * self._has_id.numpy())
+
     def settle(self) -> None:
         """Bring up to date what follows from the weights: see `Factors.settle`."""
         if self.factors is not None:

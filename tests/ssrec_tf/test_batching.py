@@ -7,8 +7,15 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import batching
-from ssrec_tf.batching import BatchConfig, evaluation_batches, some_batches, train_batches
+from ssrec_tf.batching import (
+    BatchConfig,
+    evaluation_batches,
+    ratings_of_train,
+    some_batches,
+    train_batches,
+)
 from ssrec_tf.errors import DataError
+from tests.ssrec_tf.conftest import World, planted_tables
 
 SIZES = BatchConfig(batch_size=4, max_history=12, max_targets=8, past_only=False)
 
@@ -89,6 +96,22 @@ def test_past_only_targets_come_after_their_history(past_world):
             after = [times[user, items[i - 1]] for i in batch["target_items"][row] if i]
             assert before == sorted(before)
             assert max(before, default=-1) < min(after)
+
+
+def test_ratings_of_train_are_those_of_the_log(tmp_path):
+    tables = planted_tables()
+    log = tables.interactions.copy()
+    log.loc[log.index[::7], "rating"] = np.nan  # chosen, but not rated
+    world = World(tmp_path, tables=replace(tables, interactions=log))
+    users, refs, ratings = ratings_of_train(world.examples)
+    train = world.tables.interactions.loc[world.split.train].dropna(subset="rating")
+    wanted = 1 + world.tables.items.index.get_indexer(train["item"])
+    found = sorted(zip(refs, ratings, strict=True))
+    assert found == sorted(zip(wanted, train["rating"], strict=True))
+    assert refs.dtype == np.int64
+    # Users are coded in another order; each code is one user's.
+    counts = train["user"].value_counts()
+    assert sorted(np.bincount(users)[np.unique(users)]) == sorted(counts)
 
 
 @pytest.mark.slow

@@ -103,6 +103,23 @@ def test_only_train_rows_are_read(world):
     assert np.abs(found[0]).max() < 1e-6
 
 
+def test_what_is_met_is_not_made_long_by_what_is_hardly_met():
+    # 400 users meet the same 5 items each time; of 1,000 others one user meets one each.
+    users = np.concatenate([np.repeat(np.arange(400), 5), 400 + np.arange(1000)])
+    items = np.concatenate([np.tile(np.arange(5), 400), 5 + np.arange(1000)])
+    logs = [items[users == user] for user in range(1400)]
+    met = np.bincount(items)
+    before, after = successor_vectors(logs, 1005, 4)
+    known, finds = autoencoder_vectors(logs, 1005, 4, 3.0)
+    companions = companion_vectors(logs, 1005, 4)
+    for vectors in (companions, before, after, known, finds):
+        lengths = np.linalg.norm(vectors, axis=1)
+        assert lengths[:5].max() < 4
+        assert np.sqrt(np.mean(lengths**2)) < 1
+    # Over what was met, the mean length is 2; alone, the root mean square were 1.
+    assert np.linalg.norm(companions, axis=1) @ met / met.sum() == pytest.approx(2.0, rel=1e-4)
+
+
 def near_by_hand(logs, count):
     """The matrix that `successor_vectors` decomposes, pair by pair."""
     near = np.zeros((count, count))

@@ -114,6 +114,35 @@ def test_axes_are_those_along_which_texts_differ_most(world):
     assert np.abs(texts[0] @ layer.text_axes.numpy()) == pytest.approx([1.0, 0.0], abs=1e-4)
 
 
+def test_training_begins_at_given_levels_and_changes_nothing_else(world):
+    layer = factors_of(world)
+    before = layer.of_id.numpy()
+    levels = np.random.default_rng(4).normal(size=len(before)).astype(np.float32)
+    layer.start_levels(levels)
+    after = layer.of_id.numpy()
+    assert np.array_equal(after[..., K], np.stack([levels] * STARTS, axis=1))
+    assert np.array_equal(np.delete(after, K, axis=-1), np.delete(before, K, axis=-1))
+
+
+@pytest.mark.parametrize("id_dropout", [0.2, 1.0])
+def test_levels_start_at_the_biases_of_train_where_ids_speak(world, id_dropout):
+    model = build(world, pair_head="factorization", factors=SIZES, id_dropout=id_dropout)
+    learning.store_behaviour(model, world.examples)
+    found = model.items.factors.of_id.numpy()[..., K]
+    if id_dropout == 1.0:
+        assert not found.any()
+        return
+    log = world.tables.interactions.loc[world.split.train]
+    stars = (log["rating"] - model.statistics.mean) / model.statistics.deviation
+    users = np.eye(len(world.tables.users))[world.tables.users.index.get_indexer(log["user"])]
+    items = np.eye(31)[1 + world.tables.items.index.get_indexer(log["item"])]
+    penalty = np.repeat([3.0, SIZES.level_precision], [users.shape[1], 31])
+    design = np.concatenate([users, items], axis=1)
+    wanted = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ stars.to_numpy())
+    assert found[:, 0] == pytest.approx(wanted[users.shape[1] :], abs=5e-3)
+    assert np.array_equal(found[:, 0], found[:, 1])
+
+
 @pytest.mark.parametrize("id_dropout", [0.2, 1.0])
 def test_an_unknown_item_has_factors_of_its_text_only(world, id_dropout):
     model = build(world, pair_head="factorization", factors=SIZES, id_dropout=id_dropout)
@@ -289,15 +318,6 @@ def test_members_are_judged_one_by_one(world):
     assert losses[0] - losses[1] == pytest.approx(spread, rel=1e-4)
     one = build(world, pair_head="factorization", factors=replace(SIZES, starts=1))
     assert not one.scores_of(batch).spread.numpy().any()
-
-
-def test_the_prior_by_hand(world):
-    layer = factors_of(world)
-    columns = np.array([1.0] * K + [0.3] + [1.0] * (K + 1) + [0.3])
-    parts = {"of_id": 1.0, "of_word": 1.0, "of_behaviour": 10.0}
-    wanted = sum(p * (getattr(layer, n).numpy() ** 2 @ columns).sum() for n, p in parts.items())
-    wanted += 0.3 * (layer.of_user_word.numpy() ** 2).sum()
-    assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted / STARTS, rel=1e-4)
 
 
 # The reading
