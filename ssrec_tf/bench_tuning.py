@@ -113,6 +113,8 @@ def own_space(config: RunConfig) -> Space:
     space = {"train.optimizer.learning_rate": Range(1e-3, 3e-2, log=True)}
     if head != "neural":
         space["train.factors.precision"] = Range(30.0, 3000.0, log=True)
+        space["train.factors.level_precision"] = Range(3.0, 100.0, log=True)
+        space["train.factors.rare_items"] = Range(0.0, 300.0)
     if head != "factorization":
         space["train.optimizer.weight_decay"] = Range(0.01, 2.0, log=True)
         space["train.dropout"] = Range(0.0, 0.5)

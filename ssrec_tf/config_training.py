@@ -82,10 +82,9 @@ class FactorConfig:
     """The factorization of the two-level reading.
 
     `precision`: of its weights' prior, in precisions of one rating's noise.
-    `level_precision`: the same of an item's level, so in ratings: an item of so many is half
-    believed. The rarer most items are, the more the first should be and the less the second.
-    `rare_items`: an item of so many events has its id's loadings held twice as hard, one of a
-    tenth eleven times; 0 holds all alike.
+    `level_precision`: the same of an item's level, so in ratings: one of so many is half believed.
+    `rare_items`: what the id of an item of so many events says of tastes is held twice as hard,
+    of one of a tenth eleven times; 0 holds all alike, which suits logs of few rare items.
     `behaviour_width`: length of the items' co-occurrence vectors; 0 does without.
     `text_width`: how many leading directions of the encoder's vectors a user's taste may
     follow; 0 for none.
@@ -98,8 +97,8 @@ class FactorConfig:
 
     width: int = 16
     precision: float = 300.0
-    level_precision: float = 20.0
-    rare_items: float = 0.0
+    level_precision: float = 6.0
+    rare_items: float = 100.0
     behaviour_width: int = 32
     text_width: int = 0
     waves: int = 6

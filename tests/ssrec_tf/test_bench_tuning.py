@@ -18,6 +18,7 @@ from ssrec_tf.search_space import Range
 pytest.importorskip("optuna")
 SPACE = {"rate": Range(0.01, 10.0, log=True), "width": Range(1, 30)}
 DEFAULTS = {"rate": 0.02, "width": 2}
+PRIOR = {"factors.precision", "factors.level_precision", "factors.rare_items"}
 
 
 def loss(parameters):
@@ -158,8 +159,8 @@ def test_a_line_says_what_was_found():
     ("train", "keys"),
     [
         ({}, {"optimizer.weight_decay", "dropout"}),
-        ({"pair_head": "factorization"}, {"factors.precision"}),
-        ({"pair_head": "both"}, {"factors.precision", "optimizer.weight_decay", "dropout"}),
+        ({"pair_head": "factorization"}, PRIOR),
+        ({"pair_head": "both"}, PRIOR | {"optimizer.weight_decay", "dropout"}),
         # A head that the reading has not is not tuned.
         ({"pair_head": "factorization", "reading": "joint"}, {"optimizer.weight_decay", "dropout"}),
     ],
