@@ -38,6 +38,7 @@ class TableConfig:
 
     `delimiter` parts the cells of CSV (a comma) and TSV (a tab); of several characters, as in
     `::`, quotes quote nothing. `header` names the columns of such a file that does not itself.
+    `decimal` is what stands before the fraction of its numbers, a point or a comma.
     """
 
     path: str
@@ -46,6 +47,7 @@ class TableConfig:
     format: str = "auto"
     encoding: str = "utf-8"
     delimiter: str = "auto"
+    decimal: str = "."
     header: tuple[str, ...] = ()
     separator: str = "|"
 
@@ -203,6 +205,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 # By field name; by the whole key where a name means two things.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "format": ("auto", "csv", "tsv", "jsonl", "parquet"),
+    "decimal": (".", ","),
     "kind": (
         *("random", "time", "time_streaming", "leave_one_out", "leave_one_out_streaming"),
         "cold_item",

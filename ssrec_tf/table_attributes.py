@@ -55,7 +55,7 @@ def join_attributes(
                     f"{name!r} is {kinds[name]} in one {role} table and {kind} in another: "
                     "give it one kind"
                 )
-            values, odd = _merge(raw, column, ids, kind, table.separator)
+            values, odd = _merge(raw, column, ids, kind, table)
             values = values.reindex(frame.index)
             frame[name] = _combine(frame[name], values, kind) if name in frame else values
             warnings += [f"{raw.file}: {line}" for line in odd]
@@ -66,12 +66,12 @@ def join_attributes(
 
 
 def _merge(
-    raw: RawTable, column: str, ids: pd.Series, kind: str, separator: str
+    raw: RawTable, column: str, ids: pd.Series, kind: str, table: TableConfig
 ) -> tuple[pd.Series, list[str]]:
     """Return one value an id: a tuple for a category, a str or a float64 for the others."""
     cells = raw.columns[column]
     if kind == "category":
-        lists = table_values.to_categories(cells, separator)
+        lists = table_values.to_categories(cells, table.separator)
         if ids.is_unique:
             return pd.Series(lists.to_numpy(), index=ids.to_numpy()), []
         merged: dict[str, dict[str, None]] = {}
@@ -81,7 +81,7 @@ def _merge(
         return pd.Series([tuple(merged[key]) for key in keys], index=keys, dtype=object), []
     warnings: list[str] = []
     if kind == "number":
-        numbers, _, bad = table_values.to_numbers(cells)
+        numbers, _, bad = table_values.to_numbers(cells, table.decimal)
         values = pd.Series(numbers)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])

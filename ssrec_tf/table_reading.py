@@ -89,10 +89,11 @@ def read_table(config: TableConfig, path: Path) -> RawTable:
         data = _unzip(data, config.path)
     if not data.strip():
         raise DataError(f"{config.path} is empty: give a file with a row or more")
-    if kind not in _DELIMITERS and (config.header or config.delimiter != "auto"):
+    for_delimited = config.header or config.delimiter != "auto" or config.decimal != "."
+    if kind not in _DELIMITERS and for_delimited:
         raise DataError(
-            f"{config.path}: `header` and `delimiter` are for CSV and TSV, and this is {kind}: "
-            "leave them out, or say `format: csv`"
+            f"{config.path}: `header`, `delimiter` and `decimal` are for CSV and TSV, and this is "
+            f"{kind}: leave them out, or say `format: csv`"
         )
     if kind == "parquet":
         return _read_parquet(data, config, wanted)

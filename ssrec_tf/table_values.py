@@ -6,6 +6,7 @@ bool [rows] of those it could not read; the caller says what becomes of the row.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,10 @@ def to_ids(column: Any) -> tuple[pd.Series, np.ndarray, np.ndarray]:
     return _series(column), missing, control & ~missing
 
 
-def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read numbers.
+def to_numbers(column: Any, decimal: str = ".") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read numbers, with a point or with a comma (`decimal`) before their fraction.
+
+    Where it is a comma, a point would part thousands or be another number: no number has one.
 
     Returns:
         float64 values, NaN where there is none; mask of missing cells; mask of cells
@@ -49,12 +52,22 @@ def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     column = pc.fill_null(pc.utf8_trim_whitespace(column), "")
     missing = _numpy(pc.is_in(column, value_set=pa.array(MISSING, pa.large_string())))
+    if decimal != ".":
+        column = pc.replace_substring(pc.replace_substring(column, ".", "?"), decimal, ".")
     # Part by part: pandas makes an object of every cell of a part.
     parts = [column.slice(start, _PART) for start in range(0, len(column), _PART)]
     values = np.concatenate([np.empty(0), *map(_numbers, parts)])
     bad = ~np.isfinite(values) & ~missing
     values = np.where(missing | bad, np.nan, values)
     return values, missing, bad
+
+
+def why_no_number(column: Any, bad: np.ndarray) -> str:
+    """Say what is wrong with the cells of a mask of `to_numbers`."""
+    first = column[int(np.argmax(bad))].as_py() if bad.any() else ""
+    if re.fullmatch(r"\s*[-+]?\d*,\d+\s*", first):
+        return "no number: is the comma a decimal one? Then add `decimal: ','` to the table"
+    return "no number"
 
 
 def _numbers(column: Any) -> np.ndarray:

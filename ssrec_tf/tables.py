@@ -176,14 +176,14 @@ def _interactions(
         frame["time"], mask, unit = table_values.to_times(columns["time"])
         bad.mark(mask, "time", f"no time (the column's unit is {unit}; ISO 8601 is read too)")
     if "rating" in columns:
-        frame["rating"] = _ratings(columns["rating"], bad, config)
+        frame["rating"] = _ratings(columns["rating"], bad, config, table.decimal)
     if "click" in columns:
         frame["click"], mask = table_values.to_clicks(columns["click"])
         bad.mark(mask, "click", "neither 0/1 nor true/false")
     elif "rating" in columns and config.click_threshold is not None:
         frame["click"] = _clicks(frame["rating"].to_numpy(), bad.none, config.click_threshold)
     if "weight" in columns:
-        values, missing, wrong = table_values.to_numbers(columns["weight"])
+        values, missing, wrong = table_values.to_numbers(columns["weight"], table.decimal)
         bad.mark(missing | wrong | (values < 0), "weight", "no number of at least 0")
         frame["weight"] = values.astype(np.float32)
     if "event" in columns:
@@ -207,13 +207,13 @@ def _only(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     return frame if rows.all() else frame[rows]
 
 
-def _ratings(column: object, bad: _Bad, config: DataConfig) -> np.ndarray:
-    values, missing, wrong = table_values.to_numbers(column)
+def _ratings(column: object, bad: _Bad, config: DataConfig, decimal: str) -> np.ndarray:
+    values, missing, wrong = table_values.to_numbers(column, decimal)
     if config.unrated is None:
         bad.mark(missing, "rating", _NO_RATING)
     else:
         values[np.isin(values, config.unrated)] = np.nan
-    bad.mark(wrong, "rating", "no number")
+    bad.mark(wrong, "rating", table_values.why_no_number(column, wrong))
     if config.rating_scale is not None:
         low, high = config.rating_scale
         outside = (values < low) | (values > high)

@@ -64,6 +64,33 @@ def test_another_delimiter_and_a_file_without_a_header(tmp_path, delimiter, head
     assert reject["reason"] == "2 fields where the header has 4"
 
 
+def test_a_decimal_comma_is_read_where_it_is_said_and_told_where_not(tmp_path):
+    data = "u;i;t;r\n007;a;10;3,5\n7;b;20;4\n7;c;30; -0,25 \n7;d;30;1.234,5\n7;e;30;1.5\n"
+    table = {"delimiter": ";", "decimal": ","}
+    found = read(tmp_path, "x.csv", data, table=table)
+    assert found.interactions["rating"].tolist() == [3.5, 4.0, -0.25]
+    assert [row["value"] for row in rejected(tmp_path)] == ["1.234,5", "1.5"]
+    with pytest.raises(DataError, match=r"no number: is the comma .* add `decimal: ','` to the ta"):
+        read(tmp_path, "x.csv", data, table={"delimiter": ";"}, limit=0.1)
+
+
+def test_a_decimal_comma_of_a_weight_and_of_an_attribute(tmp_path):
+    (tmp_path / "log.csv").write_text("u;i;w\n1;a;0,5\n")
+    (tmp_path / "items.csv").write_text("i;price\na;12,75\n")
+    comma = {"delimiter": ";", "decimal": ","}
+    config = DataConfig(
+        interactions=TableConfig("log.csv", {"user": "u", "item": "i", "weight": "w"}, **comma),
+        items=(
+            TableConfig(
+                "items.csv", {"item": "i", "price": "price"}, kinds={"price": "number"}, **comma
+            ),
+        ),
+    )
+    tables = read_tables(config, base=tmp_path)
+    assert tables.interactions["weight"].tolist() == [0.5]
+    assert tables.items["price"].tolist() == [12.75]
+
+
 @pytest.mark.parametrize(
     ("unrated", "ratings"),
     [((), [3, None, 4]), ((0.0,), [3, None, None, 4]), ((0.0, -1.0), [3, None, None, None, 4])],
@@ -107,6 +134,7 @@ def test_quotes_part_cells_by_a_semicolon_as_by_a_comma(tmp_path):
         ("x.csv", GOOD.split("\n", 1)[1], {}, "is there no header"),
         ("x.csv", GOOD, {"header": ("u", "i", "t")}, "no column 'r' for 'rating'"),
         ("x.jsonl", '{"u": 1}', {"delimiter": ";"}, "this is jsonl"),
+        ("x.jsonl", '{"u": 1}', {"decimal": ","}, "this is jsonl"),
         ("x.parquet", "PAR1", {"header": tuple("uitr")}, "this is parquet"),
     ],
 )
