@@ -152,8 +152,8 @@ def differences(report: Report, against: str) -> list[str]:
                 continue
             found = compare(report, model, report, against, metric)
             if not np.isnan(found.low):
-                interval = f"{found.low:+.4f} to {found.high:+.4f}"
-                lines.append(f"{model} - {against}  {metric} {found.value:+.4f} ({interval})")
+                interval = f"{found.low:+z.4f} to {found.high:+z.4f}"
+                lines.append(f"{model} - {against}  {metric} {found.value:+z.4f} ({interval})")
     return lines
 
 

@@ -131,7 +131,7 @@ def show_figure(result: Result, model: str, metric: str) -> str:
     spread = result.spread[model].get(metric, math.nan)
     if not math.isnan(spread):
         value += f" ± {spread:.4f}"
-    return value if math.isnan(figure.low) else f"{value} ({figure.low:.3f}-{figure.high:.3f})"
+    return value if math.isnan(figure.low) else f"{value} ({figure.low:z.3f}-{figure.high:z.3f})"
 
 
 def difference(report: Report, model: str, against: str, metric: str) -> Difference | None:
@@ -144,9 +144,9 @@ def show_difference(found: Difference | None) -> str:
     """Return `+0.0100 (+0.0050 to +0.0150)`, bold where it is surely better."""
     if found is None or math.isnan(found.value):
         return "-"
-    shown = f"{found.value:+.4f}"
+    shown = f"{found.value:+z.4f}"
     shown = f"**{shown}**" if found.better else shown
-    return shown if math.isnan(found.low) else f"{shown} ({found.low:+.4f} to {found.high:+.4f})"
+    return shown if math.isnan(found.low) else f"{shown} ({found.low:+z.4f} to {found.high:+z.4f})"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -140,7 +140,7 @@ class Report:
                 columns[0].append("")
                 for figure, column in zip(figures, columns[1:], strict=True):
                     known = not math.isnan(figure.low)
-                    column.append(f"{figure.low:.3f}-{figure.high:.3f} " if known else "")
+                    column.append(f"{figure.low:z.3f}-{figure.high:z.3f} " if known else "")
         widths = [max(map(len, column)) for column in columns]
         lines = []
         for first, *cells in zip(*columns, strict=True):

@@ -67,9 +67,9 @@ def _versus(report: Report, model: str, metric: str) -> str:
     rival = choose(rivals, key=lambda name: rivals[name])
     change = compare(report, model, report, rival, metric)
     kind = {True: "good", False: "bad", None: ""}[change.better]
-    low, high = (f"{end:+.4f}" if math.isfinite(end) else "?" for end in (change.low, change.high))
+    low, high = (f"{end:+z.4f}" if math.isfinite(end) else "?" for end in (change.low, change.high))
     spread = f" ({low} to {high})" if "?" not in (low, high) else ""
-    return f'<span class="{kind}">{change.value:+.4f}{spread} against {escape(rival)}</span>'
+    return f'<span class="{kind}">{change.value:+z.4f}{spread} against {escape(rival)}</span>'
 
 
 def headline_section(report: Report, model: str) -> str:
@@ -259,7 +259,7 @@ def _cell(figure: Figure | None, *, bold: bool) -> str:
 def _range(figure: Figure) -> str:
     if math.isnan(figure.low):
         return ""
-    return f"{figure.low:.3f} to {figure.high:.3f}"
+    return f"{figure.low:z.3f} to {figure.high:z.3f}"
 
 
 def _direction(metric: str) -> str:

@@ -84,6 +84,8 @@ def test_what_is_shown(report):
     assert bench_results.show_difference(None) == "-"
     unpaired = replace(less, low=math.nan, high=math.nan, better=None)
     assert bench_results.show_difference(unpaired) == "-0.0300"
+    nothing = replace(less, value=-1e-6, low=-1e-6, high=0.0, better=None)
+    assert bench_results.show_difference(nothing) == "+0.0000 (+0.0000 to +0.0000)"
     rows = bench_results.records(result, "bias")
     (own,) = [row for row in rows if (row["model"], row["metric"]) == ("own", "rmse")]
     assert (own["difference"], own["seeds"]) == (pytest.approx(-0.03), 2)
