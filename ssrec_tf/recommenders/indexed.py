@@ -109,8 +109,11 @@ class Indexed(Recommender):
             # While the encoder trains these lag behind; encoding all at every step costs more.
             return self.vectors_of(self.items.every(keep))
 
-        # A graph leaves out what is read of items and is no part of an index: most of it.
-        return tf.function(read, autograph=False)() if tf.executing_eagerly() else read()
+        if not tf.executing_eagerly():
+            return read()
+        # A graph leaves out what is read of items and is no part of an index: most of it. It is
+        # called as it is, as a function that is made for one call would be warned of.
+        return tf.function(read, autograph=False).get_concrete_function()()
 
     # Ratings
 
