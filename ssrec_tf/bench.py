@@ -86,7 +86,8 @@ def bench(
     data = Bench.load(config, base)
     for name in models:
         data.check(name)
-    own = bench_tuning.own_space(config) if own_space is None else own_space
+    rated = "rating" in data.tables.interactions
+    own = bench_tuning.own_space(config, rated=rated) if own_space is None else own_space
     found: dict[str, Tuned] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}

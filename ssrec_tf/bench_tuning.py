@@ -103,13 +103,17 @@ def tune(
     return Tuned(best.params, metric, float(best.value or 0.0), len(done))
 
 
-def own_space(config: RunConfig) -> Space:
+def own_space(config: RunConfig, *, rated: bool) -> Space:
     """Return the keys of a configuration that are tuned of this project's model.
 
     A factorization alone is held back by its prior: weight decay and dropout do not touch it.
+
+    Args:
+        config: of a run.
+        rated: whether its data have ratings.
     """
     train = config.train
-    head = train.pair_head if train.reading == "two_level" else "neural"
+    head = train.pair_head_of(rated=rated) if train.reading == "two_level" else "neural"
     space = {"train.optimizer.learning_rate": Range(1e-3, 3e-2, log=True)}
     if head != "neural":
         space["train.factors.precision"] = Range(30.0, 3000.0, log=True)

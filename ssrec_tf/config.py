@@ -216,7 +216,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "reading": ("two_level", "joint", "retrieval"),
     "task_weights": ("fixed", "uncertainty"),
     "item_text": ("encoder", "words", "both"),
-    "pair_head": ("neural", "factorization", "both"),
+    "pair_head": ("auto", "neural", "factorization", "both"),
     "tuning": TUNINGS,
     "strategy": ("one", "mirrored", "multi_worker", "tpu"),
     "compute_dtype": ("float32", "bfloat16"),

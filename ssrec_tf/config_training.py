@@ -113,7 +113,8 @@ class TrainConfig:
     `reading`: two_level, joint or retrieval. `item_text`, of all but the joint reading: what
     speaks for an item beside its id; encoder (its vector, frozen), words (their embeddings,
     learnt from the labels, of those in `word_min_items` train items or more) or both.
-    `pair_head`, of the two-level reading: what scores a pair; neural, factorization or both.
+    `pair_head`, of the two-level reading: what scores a pair; neural, factorization, both, or
+    auto, a factorization where there are ratings.
     `successor_width`, `companion_width`, `autoencoder_width`, of the two-level reading: lengths
     of the vectors that say which item follows which, which go together, and which a linear
     autoencoder of the log finds by which (the larger its `autoencoder_penalty`, the less it
@@ -141,7 +142,7 @@ class TrainConfig:
     id_dropout: float = 0.2
     item_text: str = "encoder"
     word_min_items: int = 10
-    pair_head: str = "neural"
+    pair_head: str = "auto"
     factors: FactorConfig = field(default_factory=FactorConfig)
     successor_width: int = 128
     companion_width: int = 64
@@ -159,3 +160,9 @@ class TrainConfig:
     temperature: float = 0.1
     sampling_correction: bool = True
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+
+    def pair_head_of(self, *, rated: bool) -> str:
+        """Say which pair head it is for data with or without ratings."""
+        if self.pair_head != "auto":
+            return self.pair_head
+        return "factorization" if rated else "neural"

@@ -60,9 +60,11 @@ class TwoLevel(Indexed):
             ConfigError: a factorization is asked for and the data have no ratings.
         """
         width, config = self.config.width, self.config
-        if config.pair_head != "neural" and not self.statistics.has_rating:
+        rated = self.statistics.has_rating
+        pair_head = config.pair_head_of(rated=rated)
+        if pair_head != "neural" and not rated:
             raise ConfigError(
-                f"train.pair_head is {config.pair_head!r} but the data have no ratings: "
+                f"train.pair_head is {pair_head!r} but the data have no ratings: "
                 "give 'neural', or a rating column"
             )
         labelled = self.statistics.has_rating or self.statistics.has_click
@@ -71,11 +73,11 @@ class TwoLevel(Indexed):
             self.text,
             config,
             labelled=labelled,
-            factorized=config.pair_head != "neural",
+            factorized=pair_head != "neural",
         )
         self.head = None
         # Fresh weights are drawn in the order of making: another order, other weights.
-        if config.pair_head != "factorization":
+        if pair_head != "factorization":
             self.head = NeuralHead(
                 config,
                 encoder_width=self.encoder.width,

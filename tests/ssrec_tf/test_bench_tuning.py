@@ -124,7 +124,7 @@ def config() -> RunConfig:
 
 
 def test_parameters_of_our_model_are_keys_of_its_configuration(config):
-    assert config_values(config, own_space(config)) == {
+    assert config_values(config, own_space(config, rated=False)) == {
         "train.optimizer.learning_rate": config.train.optimizer.learning_rate,
         "train.optimizer.weight_decay": config.train.optimizer.weight_decay,
         "train.dropout": config.train.dropout,
@@ -158,7 +158,8 @@ def test_a_line_says_what_was_found():
 @pytest.mark.parametrize(
     ("train", "keys"),
     [
-        ({}, {"optimizer.weight_decay", "dropout"}),
+        ({"pair_head": "neural"}, {"optimizer.weight_decay", "dropout"}),
+        ({}, PRIOR),
         ({"pair_head": "factorization"}, PRIOR),
         ({"pair_head": "both"}, PRIOR | {"optimizer.weight_decay", "dropout"}),
         # A head that the reading has not is not tuned.
@@ -168,5 +169,12 @@ def test_a_line_says_what_was_found():
 def test_what_is_tuned_is_what_the_head_reads(train, keys):
     config = from_dict({"name": "x", "data": {"dataset": "d"}, "train": train})
     wanted = {f"train.{key}" for key in keys | {"optimizer.learning_rate"}}
-    assert own_space(config).keys() == wanted
-    assert config_values(config, own_space(config)).keys() == wanted
+    space = own_space(config, rated=True)
+    assert space.keys() == wanted
+    assert config_values(config, space).keys() == wanted
+
+
+def test_where_nothing_is_rated_a_network_is_tuned():
+    config = from_dict({"name": "x", "data": {"dataset": "d"}})
+    assert "train.dropout" in own_space(config, rated=False)
+    assert "train.factors.precision" not in own_space(config, rated=False)

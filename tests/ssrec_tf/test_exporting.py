@@ -27,6 +27,7 @@ CONFIG = TrainConfig(
     max_targets=8,
     width=32,
     joint_length=96,
+    pair_head="neural",
 )
 
 

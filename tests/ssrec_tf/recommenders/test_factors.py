@@ -363,6 +363,14 @@ def test_factorization_alone_scores_by_the_posterior(world):
     assert model.scores_of(batch).rating.numpy() == pytest.approx(wanted, abs=1e-3)
 
 
+def test_it_is_the_choice_where_there_are_ratings(world, implicit_world):
+    rated, implicit = (build(one, pair_head="auto") for one in (world, implicit_world))
+    assert rated.items.factors is not None
+    assert rated.head is None
+    assert implicit.items.factors is None
+    assert implicit.head is not None
+
+
 def test_another_choice_is_refused(world, implicit_world):
     data = {"name": "x", "data": {"dataset": "movielens-100k"}}
     with pytest.raises(ConfigError, match=r"train\.pair_head is 'linear'"):
