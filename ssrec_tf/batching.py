@@ -139,16 +139,10 @@ def read_logs(folder: Path, part: str) -> tf.data.Dataset:
     )
 
 
-def ratings_of_train(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Who rated what and how in train: int [ratings] codes of users, int references, float."""
+def columns_of_train(folder: Path, *names: str) -> list[list[np.ndarray]]:
+    """Columns of the train rows, of "items", "ratings" and so on: each an array [events] a user."""
     logs = list(read_logs(folder, "train"))
-    items, ratings = (
-        np.concatenate([np.empty(0), *(log[f"history_{name}"].numpy() for log in logs)])
-        for name in ("items", "ratings")
-    )
-    users = np.repeat(np.arange(len(logs)), [len(log["history_items"]) for log in logs])
-    rated = ~np.isnan(ratings)
-    return users[rated], items[rated].astype(np.int64), ratings[rated]
+    return [[log[f"history_{name}"].numpy() for log in logs] for name in names]
 
 
 def parse_logs(records: tf.Tensor, *, targets: bool) -> Logs:

@@ -17,14 +17,11 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import RidgeCV
 from sklearn.utils.extmath import randomized_svd
-
-from ssrec_tf.batching import read_logs
 
 _DAMPING = 5.0  # rows added to every user and item, so that rare ones do not shout
 _LENGTH = 2.0  # root mean square of the vectors' lengths, most often
@@ -64,7 +61,7 @@ def companion_vectors(logs: Sequence[np.ndarray], count: int, width: int) -> np.
     Returns:
         float32 [count, width]; zeros for an item nobody met.
     """
-    return _decomposed(*_pairs(logs), count, width, _RARE, 0.5)
+    return _decomposed(*pairs_of_logs(logs), count, width, _RARE, 0.5)
 
 
 def autoencoder_vectors(
@@ -88,7 +85,7 @@ def autoencoder_vectors(
         float32 [count, width] twice: as what was met, and as what is found by it; zeros for an
         item nobody met.
     """
-    log = _log(*_pairs(logs), count)
+    log = _log(*pairs_of_logs(logs), count)
     counts = log.sum(axis=0) + 1.0  # [count]
     quiet = (counts / counts.mean()) ** -_LOUDNESS
     right, values = _leading((log * quiet[None, :]).tocsr(), width)
@@ -149,7 +146,7 @@ def _of_unit_length(vectors: np.ndarray, met: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def _pairs(logs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of_logs(logs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Codes of users and their items: int [pairs] each."""
     users = np.repeat(np.arange(len(logs)), [len(log) for log in logs])
     return users, np.concatenate([np.empty(0, np.int64), *logs])
@@ -241,24 +238,15 @@ def leading_axes(directions: np.ndarray, width: int) -> np.ndarray:
     return axes
 
 
-def logs_of_train(examples: Path) -> list[np.ndarray]:
-    """Items of each user's train rows, in order: int64 [events] each.
-
-    Args:
-        examples: a folder of `write_examples`.
-    """
-    return [log["history_items"].numpy() for log in read_logs(examples, "train")]
-
-
 def vectors_of_logs(logs: Sequence[np.ndarray], count: int, width: int) -> np.ndarray:
     """`spectral_vectors` of logs.
 
     Args:
-        logs: of `logs_of_train`.
+        logs: int [events] each, a user's items.
         count: references, the empty one included.
         width: length of a vector.
 
     Returns:
         float32 [count, width].
     """
-    return spectral_vectors(*_pairs(logs), count, width)
+    return spectral_vectors(*pairs_of_logs(logs), count, width)

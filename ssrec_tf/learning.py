@@ -15,9 +15,8 @@ from ssrec_tf.adversarial import FastGradient
 from ssrec_tf.batching import (
     Batch,
     BatchConfig,
+    columns_of_train,
     evaluation_batches,
-    ratings_of_train,
-    read_logs,
     some_batches,
     train_batches,
 )
@@ -26,7 +25,7 @@ from ssrec_tf.config import EncoderConfig, LoopConfig, PretrainConfig, TrainConf
 from ssrec_tf.cooccurrence import (
     autoencoder_vectors,
     companion_vectors,
-    logs_of_train,
+    pairs_of_logs,
     successor_vectors,
     vectors_of_logs,
 )
@@ -185,15 +184,12 @@ def fit(
 
 def store_behaviour(model: Indexed, examples: Path) -> None:
     """Give a model what train rows say of items in closed form, before any step."""
-    logs, count = logs_of_train(examples), len(model.text.item_tokens)
+    logs, ratings = columns_of_train(examples, "items", "ratings")
+    count = len(model.text.item_tokens)
     if model.items.factors is not None:
         factors = model.config.factors
         model.items.store_behaviour(vectors_of_logs(logs, count, factors.behaviour_width))
-        users, items, ratings = ratings_of_train(examples)
-        damping = BIAS_PRECISION, factors.level_precision
-        shape = len(logs), count
-        stars = model.stars(ratings)
-        model.items.start_levels(biases(users, items, stars, shape=shape, damping=damping)[1])
+        model.items.start_levels(_levels(model, logs, ratings))
     if isinstance(model, TwoLevel):
         config = model.config
         model.store_order(
@@ -203,13 +199,26 @@ def store_behaviour(model: Indexed, examples: Path) -> None:
         )
 
 
+def _levels(model: Indexed, logs: list[np.ndarray], ratings: list[np.ndarray]) -> np.ndarray:
+    """Items' biases, in deviations of the ratings: float64 [items + 1]; by users' logs."""
+    users, items = pairs_of_logs(logs)
+    stars = model.stars(np.concatenate([np.empty(0, np.float32), *ratings]))
+    rated = ~np.isnan(stars)
+    return biases(
+        users[rated],
+        items[rated],
+        stars[rated],
+        shape=(len(logs), len(model.text.item_tokens)),
+        damping=(BIAS_PRECISION, model.config.factors.level_precision),
+    )[1]
+
+
 def follow_recent(model: Indexed, examples: Path) -> None:
     """Shift the next item's log shares to what `train.popularity_days` says is recent."""
     if model.config.popularity_days > 0:
-        logs = list(read_logs(examples, "train"))
         items, times = (
-            np.concatenate([np.empty(0, np.int64), *(log[name].numpy() for log in logs)])
-            for name in ("history_items", "history_times")
+            np.concatenate([np.empty(0, np.int64), *column])
+            for column in columns_of_train(examples, "items", "times")
         )
         count = len(model.text.item_tokens)
         shift = recent_shift(items, times, count, model.config.popularity_days)

@@ -9,8 +9,8 @@ import tensorflow as tf
 from ssrec_tf import batching
 from ssrec_tf.batching import (
     BatchConfig,
+    columns_of_train,
     evaluation_batches,
-    ratings_of_train,
     some_batches,
     train_batches,
 )
@@ -98,12 +98,16 @@ def test_past_only_targets_come_after_their_history(past_world):
             assert max(before, default=-1) < min(after)
 
 
-def test_ratings_of_train_are_those_of_the_log(tmp_path):
+def test_columns_of_train_are_those_of_the_log(tmp_path):
     tables = planted_tables()
     log = tables.interactions.copy()
     log.loc[log.index[::7], "rating"] = np.nan  # chosen, but not rated
     world = World(tmp_path, tables=replace(tables, interactions=log))
-    users, refs, ratings = ratings_of_train(world.examples)
+    columns = columns_of_train(world.examples, "items", "ratings")
+    users = np.repeat(np.arange(len(columns[0])), [len(one) for one in columns[0]])
+    refs, ratings = (np.concatenate(column) for column in columns)
+    rated = ~np.isnan(ratings)
+    users, refs, ratings = users[rated], refs[rated], ratings[rated]
     train = world.tables.interactions.loc[world.split.train].dropna(subset="rating")
     wanted = 1 + world.tables.items.index.get_indexer(train["item"])
     found = sorted(zip(refs, ratings, strict=True))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from ssrec_tf.batching import columns_of_train
 from ssrec_tf.cooccurrence import (
     autoencoder_vectors,
     companion_vectors,
-    logs_of_train,
     spectral_vectors,
     successor_vectors,
     told_by_texts,
@@ -93,7 +93,7 @@ def test_no_pairs_and_no_width():
 
 
 def test_only_train_rows_are_read(world):
-    found = vectors_of_logs(logs_of_train(world.examples), 31, 6)
+    found = vectors_of_logs(columns_of_train(world.examples, "items")[0], 31, 6)
     log = world.tables.interactions.loc[world.split.train]
     users = world.tables.users.index.get_indexer(log["user"])
     items = 1 + world.tables.items.index.get_indexer(log["item"])
