@@ -320,6 +320,15 @@ def test_members_are_judged_one_by_one(world):
     assert not one.scores_of(batch).spread.numpy().any()
 
 
+def test_the_prior_by_hand(world):
+    layer = factors_of(world, replace(SIZES, level_precision=7.0 * 0.3, rare_items=0.0))
+    columns = np.array([1.0] * K + [0.3] + [1.0] * (K + 1) + [0.3])
+    parts = {"of_id": 1.0, "of_word": 1.0, "of_behaviour": 10.0}
+    wanted = sum(p * (getattr(layer, n).numpy() ** 2 @ columns).sum() for n, p in parts.items())
+    wanted += 0.3 * (layer.of_user_word.numpy() ** 2).sum()
+    assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted / STARTS, rel=1e-4)
+
+
 # The reading
 
 
