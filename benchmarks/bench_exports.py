@@ -16,7 +16,7 @@ import tensorflow as tf
 from benchmarks.command import main
 from benchmarks.measuring import ROOT
 from benchmarks.results import Fact, Result, Wanted
-from ssrec_tf import balancing, distillation, learning
+from ssrec_tf import distillation, learning, settling
 from ssrec_tf.bench_models import read_and_split
 from ssrec_tf.config import RunConfig, load_config
 from ssrec_tf.encoders import Encoder
@@ -57,7 +57,7 @@ class World:
         model = learning.make_recommender(encoder, self.text, labels, self.config.train)
         workdir = self.folder / f"train-{layers}"
         distillation.fit(model, self.examples, workdir=workdir, past_only=False)
-        balancing.finish(model, self.examples, past_only=False)
+        settling.finish(model, self.examples, past_only=False)
         return cast(Indexed, model)
 
     def error(self, model: Recommender) -> float:

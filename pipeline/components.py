@@ -60,6 +60,7 @@ _HEADS = (
     "ssrec_tf/biases.py",
     "ssrec_tf/cooccurrence.py",
     "ssrec_tf/popularity.py",
+    "ssrec_tf/settling.py",
     "ssrec_tf/ensembling.py",
     "ssrec_tf/distillation.py",
     "ssrec_tf/statistics.py",

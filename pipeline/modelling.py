@@ -50,7 +50,7 @@ def pretrainer(context: Context) -> None:
 
 def trainer(context: Context) -> None:
     """Fine-tune the heads, export the SavedModel, compare it with Keras on raw strings."""
-    from ssrec_tf import balancing, distillation, replicas, weights
+    from ssrec_tf import distillation, replicas, settling, weights
     from ssrec_tf.exporting import check_scores, export, with_odd_pairs
     from ssrec_tf.serving_assets import serving_assets
 
@@ -66,7 +66,7 @@ def trainer(context: Context) -> None:
         weights.save(model, path)
         model = build_model(context, tables, split)
         weights.load(model, path)
-    balancing.finish(model, examples, past_only=split.past_only)
+    settling.finish(model, examples, past_only=split.past_only)
     weights.save(model, path)
     print(f"    best validation loss {state.best:.4f} at step {state.best_step}")
     _keep_logs(context)

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from ssrec_tf import balancing, distillation, learning
+from ssrec_tf import distillation, learning, settling
 from ssrec_tf.bench import read_scores, write_scores
 from ssrec_tf.bench_models import code_digest, data_digest, read_and_split
 from ssrec_tf.config import LoopConfig, RunConfig, to_dict
@@ -244,7 +244,7 @@ def run_cell(
     statistics = LabelStatistics.of(tables, labelled)
     model = learning.make_recommender(encoder, text, statistics, settings.train)
     distillation.fit(model, work / "examples", workdir=work / "train", **ahead)
-    balancing.finish(model, work / "examples", **ahead)
+    settling.finish(model, work / "examples", **ahead)
     sizes = learning.batch_config(settings.train, **ahead)
     # The whole split: what a user has seen does not hang on whose labels were kept.
     return score_and_rank(model, work / "examples", part, sizes, tables, split, users)

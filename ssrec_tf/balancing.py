@@ -1,4 +1,4 @@
-"""What is settled once all is learnt: which popularity counts, and how much each source does.
+"""How much each source of the next item counts, settled once all is learnt.
 
 What is learnt, what followed what, what goes together, a linear autoencoder and popularity are
 added up to tell the next item. Their weights are trained with everything else, on rows which the
@@ -9,9 +9,6 @@ gain), not by likelihood: that is decided by what is rare and stands far down wh
 ranks of few rows have many peaks, so the search sets out twice, from what was trained and from
 what is likeliest, and the higher end counts.
 
-How much the events of a popular item say of items that nobody met is settled likewise, by the valid
-part's ratings of such items.
-
 References:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
     Metzler & Croft 2007, "Linear feature-based models for information retrieval" (a handful of
@@ -21,7 +18,6 @@ References:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,15 +27,11 @@ import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize
 
-from ssrec_tf import learning
 from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, read_logs, some_batches
-from ssrec_tf.recommenders import Indexed, Recommender
-from ssrec_tf.recommenders.base import PairScores
+from ssrec_tf.recommenders import Indexed
 
 _SCORES = 8_000_000  # rows by items that are looked at; more say no more of a handful of numbers
 _FEWEST = 256  # rows
-_OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
-_FEWEST_NEW, _NEW_BATCHES = 64, 64
 _EVALUATIONS = 150
 _PASSES = 12
 _STEP = 0.4  # of a factor's log, at first
@@ -63,65 +55,6 @@ class _Settled(NamedTuple):
 
     gain: float
     values: np.ndarray
-
-
-def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
-    """Settle what training leaves open, on one device; what is evaluated and served is this.
-
-    Args:
-        model: of `distillation.fit`, which does not keep what is settled here.
-        examples: folder of `write_examples`.
-        past_only: as in the split.
-    """
-    if not isinstance(model, Indexed):
-        return
-    model.encoder.trainable = False  # as after the training: stored vectors are read
-    # Not earlier: a student's members, and what is learnt beyond popularity, know all of train.
-    if past_only:
-        learning.follow_recent(model, examples)
-    sizes = learning.batch_config(model.config, past_only=past_only)
-    settle_unmet(model, examples, sizes)
-    balance_sources(model, examples, sizes)
-
-
-def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
-    """Find the `met_often` by which the valid part's unmet items are rated best, if it may be.
-
-    Args:
-        model: trained, with items stored.
-        examples: folder of `write_examples`.
-        config: sizes of a batch.
-    """
-    factors = model.items.factors
-    if factors is None or factors.unmet is None or model.config.factors.met_often:
-        return
-    known = model.text.known_items
-    every = ((batch, _new(known, batch)) for batch in evaluation_batches(examples, "valid", config))
-    some = list(itertools.islice((pair for pair in every if pair[1].any()), _NEW_BATCHES))
-    if sum(new.sum() for _, new in some) < _FEWEST_NEW:
-        return
-    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
-    errors = {}
-    for often in _OFTEN:
-        factors.unmet.often = often
-        model.items.settle()
-        found = [_errors(model, rate(batch), batch)[new] for batch, new in some]
-        errors[often] = float(np.mean(np.concatenate(found) ** 2))
-    factors.unmet.often = min(errors, key=lambda often: errors[often])
-    model.items.settle()
-
-
-def _new(known: np.ndarray, batch: Batch) -> np.ndarray:
-    """Which targets are rated and of items not `known`, bool [items + 1]: bool [batch, targets]."""
-    items, ratings = batch["target_items"].numpy(), batch["target_ratings"].numpy()
-    found: np.ndarray = (items > 0) & ~known[items] & ~np.isnan(ratings)
-    return found
-
-
-def _errors(model: Indexed, scores: PairScores, batch: Batch) -> np.ndarray:
-    """Errors of the ratings, as an evaluation has them: float [batch, targets]."""
-    errors: np.ndarray = (model.clip(scores.rating) - batch["target_ratings"]).numpy()
-    return errors
 
 
 def balance_sources(model: Indexed, examples: Path, config: BatchConfig) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssrec_tf import balancing, baselines, distillation, learning, storage
+from ssrec_tf import baselines, distillation, learning, settling, storage
 from ssrec_tf.baselines import Baseline
 from ssrec_tf.bench_tuning import Parameters, configured
 from ssrec_tf.config import RunConfig, to_dict
@@ -179,7 +179,7 @@ class Bench:
             encoder, text, LabelStatistics.of(tables, split.train), train
         )
         distillation.fit(model, examples, workdir=work / "train", **ahead)
-        balancing.finish(model, examples, **ahead)
+        settling.finish(model, examples, **ahead)
         sizes = learning.batch_config(train, **ahead)
         return score_and_rank(model, examples, part, sizes, tables, split, self.users(part))
 

@@ -83,12 +83,13 @@ class Factors(keras.layers.Layer):
         self.start = self._weight("start", user, 0.0)
         self.drift = self._weight("drift", (members, len(PACES)), 0.3)
         self.text_scale = self._weight("text_scale", (members, 1), 0.3)
-        for name, shape in (
-            ("behaviour", (count, behaviour)),
-            ("text_axes", (encoder_width, config.text_width)),
+        for name, shape, value in (
+            ("behaviour", (count, behaviour), "zeros"),
+            ("text_axes", (encoder_width, config.text_width), "zeros"),
+            ("shares", (3,), "ones"),
         ):
-            value = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
-            setattr(self, name, value)
+            kept = self.add_weight(shape=shape, initializer=value, trainable=False, name=name)
+            setattr(self, name, kept)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
         self._prior = WeightPrior(config, text.item_counts)
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
@@ -239,6 +240,9 @@ class Factors(keras.layers.Layer):
     def score(self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
         """Ratings above the mean, in deviations.
 
+        An item's level, a user's bias, as he is at a moment, and his taste each count by their
+        share, `shares`, 1 until it is settled: see `settling`.
+
         Args:
             weights: float32 [batch, members, 1 + k + t + w], of `posterior`.
             rows: float32 [batch, targets, members, 2 k + 3 + t], of `read`.
@@ -250,8 +254,10 @@ class Factors(keras.layers.Layer):
         loadings, level, _ = self._split(rows)
         cut = 1 + loadings.shape[-1]
         drift = tf.einsum("btw,mw,bmw->btm", waves, self._scales(), weights[..., cut:])
-        taste = tf.einsum("btmk,bmk->btm", with_bias(loadings), weights[..., :cut])
-        return level + drift + taste
+        bias = weights[:, None, :, 0] + drift  # [batch, targets, members]
+        taste = tf.einsum("btmk,bmk->btm", loadings, weights[..., 1:cut])
+        of_level, of_bias, of_taste = tf.unstack(tf.convert_to_tensor(self.shares))
+        return of_level * level + of_bias * bias + of_taste * taste
 
     def loadings(self, rows: tf.Tensor) -> tf.Tensor:
         """What regressions are on, a 1 before them: [..., members, 1 + k + t] of `read`'s rows."""

@@ -7,10 +7,8 @@ import pytest
 import tensorflow as tf
 
 from ssrec_tf import balancing, learning
-from ssrec_tf.balancing import balance_sources, finish, settle_unmet
+from ssrec_tf.balancing import balance_sources
 from ssrec_tf.batching import evaluation_batches
-from ssrec_tf.config import FactorConfig
-from ssrec_tf.scoring import score_part
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import build
 from tests.ssrec_tf.recommenders.test_two_level import circle_tables
@@ -124,7 +122,7 @@ def test_what_tells_the_next_item_is_believed_and_what_does_not_is_not(tmp_path)
         model.items.next_bias.assign(noise)  # a popularity that drowns all else and says nothing
         kept = [v.numpy().copy() for v in unsettled(model)]
         before = gain_by_hand(model, world, True)()
-        finish(model, world.examples, past_only=True)
+        balance_sources(model, world.examples, sizes_of(model, True))
         found.append(model.balance.numpy())
     gain = gain_by_hand(model, world, True)
     after, factors = gain(), found[0]
@@ -154,7 +152,7 @@ def test_the_autoencoder_is_silent_until_it_is_asked_on_rows_it_has_not_seen(imp
     silent = model.query_of(batch).numpy()
     assert np.flatnonzero((speaks != silent).any(axis=0)).tolist() == list(range(width, width + 8))
     assert not silent[:, width : width + 8].any()
-    finish(model, implicit_world.examples, past_only=True)
+    balance_sources(model, implicit_world.examples, sizes_of(model, True))
     assert gain() > before + 0.05
 
 
@@ -194,72 +192,3 @@ def test_one_source_is_left_alone(world, changes):
     balance_sources(model, world.examples, sizes_of(model))
     after = [tf.convert_to_tensor(v).numpy() for v in model.variables]
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
-
-
-def test_what_is_of_the_past_ends_at_what_is_popular_of_late(tmp_path):
-    tables = planted_tables()
-    tables.interactions["time"] *= 86_400  # a row a day
-    world = World(tmp_path, kind="time", tables=tables)
-
-    def finished(past_only=True):
-        model = build(world, "retrieval", popularity_days=30.0)
-        model.items.next_bias.assign(tf.range(31.0))
-        finish(model, world.examples, past_only=past_only)
-        return model.items.next_bias.numpy()
-
-    first, trained = finished(), np.arange(31.0)
-    log = tables.interactions.loc[world.split.train]
-    weights = np.exp(-(log["time"].max() - log["time"]) / 86_400 / 30)
-    shares = np.zeros((2, 31))
-    for item, weight in zip(log["item"], weights, strict=True):
-        shares[:, 1 + tables.items.index.get_loc(item)] += [1.0, weight]
-    ever = (shares[0] + 1) / (len(log) + 31)
-    recent = (shares[1] + 200 * ever) / (weights.sum() + 200)
-    assert np.allclose(first - trained, np.log(recent / ever), atol=1e-5)
-    assert np.ptp((first - trained)[1:]) > 0.05
-    assert np.array_equal(finished(past_only=False), trained)
-
-
-@pytest.fixture(scope="module")
-def cold_world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("cold"), kind="cold_item")
-
-
-def factorized(world, often, seed=3):
-    model = build(world, pair_head="factorization", factors=FactorConfig(met_often=often))
-    rng = np.random.default_rng(seed)
-    for table in (model.items.factors.of_id, model.items.factors.of_word):
-        table.assign(rng.normal(size=table.shape))
-    model.items.settle()
-    return model
-
-
-def error_on_valid(model, world):
-    """Of all the valid part's rows, scored as every evaluation scores them."""
-    found = score_part(model, world.examples, "valid", sizes_of(model), world.split.valid)
-    truth = world.tables.interactions["rating"].to_numpy()[world.split.valid]
-    return np.mean((found.rating - truth) ** 2)
-
-
-@pytest.mark.parametrize("seed", [3, 4])
-def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
-    monkeypatch.setattr(balancing, "_FEWEST_NEW", 1)
-    model = factorized(cold_world, 0.0, seed)
-    settle_unmet(model, cold_world.examples, sizes_of(model))
-    errors = {
-        often: error_on_valid(factorized(cold_world, often, seed), cold_world)
-        for often in (1.0, 3.0, 10.0, 30.0, 100.0)
-    }
-    assert len(set(errors.values())) > 1
-    assert errors[model.items.factors.unmet.often] == min(errors.values())
-    assert error_on_valid(model, cold_world) == pytest.approx(min(errors.values()), rel=1e-5)
-
-
-@pytest.mark.parametrize("often", [0.0, 7.0])
-def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, monkeypatch):
-    monkeypatch.setattr(balancing, "_FEWEST_NEW", 1 if often else 10_000)
-    model = factorized(cold_world, often)
-    before = model.items.factors.unmet.of_word.numpy()
-    settle_unmet(model, cold_world.examples, sizes_of(model))
-    assert model.items.factors.unmet.often == (often or 100.0)
-    assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())

@@ -1,0 +1,118 @@
+"""What is settled once all is learnt, on rows of the valid part."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.optimize import minimize
+
+from ssrec_tf import settling
+from ssrec_tf.config import FactorConfig
+from ssrec_tf.scoring import score_part
+from ssrec_tf.settling import finish, settle_shares, settle_unmet, shares_of
+from tests.ssrec_tf.conftest import World, planted_tables
+from tests.ssrec_tf.recommenders.test_base import build
+from tests.ssrec_tf.test_balancing import sizes_of
+
+
+def test_what_is_of_the_past_ends_at_what_is_popular_of_late(tmp_path):
+    tables = planted_tables()
+    tables.interactions["time"] *= 86_400  # a row a day
+    world = World(tmp_path, kind="time", tables=tables)
+
+    def finished(past_only=True):
+        model = build(world, "retrieval", popularity_days=30.0)
+        model.items.next_bias.assign(tf.range(31.0))
+        finish(model, world.examples, past_only=past_only)
+        return model.items.next_bias.numpy()
+
+    first, trained = finished(), np.arange(31.0)
+    log = tables.interactions.loc[world.split.train]
+    weights = np.exp(-(log["time"].max() - log["time"]) / 86_400 / 30)
+    shares = np.zeros((2, 31))
+    for item, weight in zip(log["item"], weights, strict=True):
+        shares[:, 1 + tables.items.index.get_loc(item)] += [1.0, weight]
+    ever = (shares[0] + 1) / (len(log) + 31)
+    recent = (shares[1] + 200 * ever) / (weights.sum() + 200)
+    assert np.allclose(first - trained, np.log(recent / ever), atol=1e-5)
+    assert np.ptp((first - trained)[1:]) > 0.05
+    assert np.array_equal(finished(past_only=False), trained)
+
+
+@pytest.fixture(scope="module")
+def cold_world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("cold"), kind="cold_item")
+
+
+def factorized(world, often, seed=3):
+    model = build(world, pair_head="factorization", factors=FactorConfig(met_often=often))
+    rng = np.random.default_rng(seed)
+    for table in (model.items.factors.of_id, model.items.factors.of_word):
+        table.assign(rng.normal(size=table.shape))
+    model.items.settle()
+    return model
+
+
+def error_on_valid(model, world):
+    """Of all the valid part's rows, scored as every evaluation scores them."""
+    found = score_part(model, world.examples, "valid", sizes_of(model), world.split.valid)
+    truth = world.tables.interactions["rating"].to_numpy()[world.split.valid]
+    return np.mean((found.rating - truth) ** 2)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
+    monkeypatch.setattr(settling, "_FEWEST_NEW", 1)
+    model = factorized(cold_world, 0.0, seed)
+    settle_unmet(model, cold_world.examples, sizes_of(model))
+    errors = {
+        often: error_on_valid(factorized(cold_world, often, seed), cold_world)
+        for often in (1.0, 3.0, 10.0, 30.0, 100.0)
+    }
+    assert len(set(errors.values())) > 1
+    assert errors[model.items.factors.unmet.often] == min(errors.values())
+    assert error_on_valid(model, cold_world) == pytest.approx(min(errors.values()), rel=1e-5)
+
+
+@pytest.mark.parametrize("often", [0.0, 7.0])
+def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, monkeypatch):
+    monkeypatch.setattr(settling, "_FEWEST_NEW", 1 if often else 10_000)
+    model = factorized(cold_world, often)
+    before = model.items.factors.unmet.of_word.numpy()
+    settle_unmet(model, cold_world.examples, sizes_of(model))
+    assert model.items.factors.unmet.often == (often or 100.0)
+    assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())
+
+
+def test_shares_are_the_least_squares_with_rows_of_doubt():
+    rng = np.random.default_rng(0)
+    parts = rng.normal(size=(400, 3)) * [1.0, 0.5, 2.0]
+    truth = parts @ [0.8, 1.0, 0.3] + rng.normal(size=400)
+
+    def loss(shares):
+        doubt = 100.0 * np.mean(parts**2, axis=0) @ (shares - 1.0) ** 2
+        return np.sum((truth - parts @ shares) ** 2) + doubt
+
+    found = shares_of(parts, truth)
+    assert found == pytest.approx(minimize(loss, np.ones(3), tol=1e-12).x, abs=1e-4)
+    assert 0.3 < found[2] < 0.5
+    assert shares_of(parts * [1, 0, 1], truth)[1] == 1.0
+    assert shares_of(parts[:0], truth[:0]).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world, monkeypatch):
+    monkeypatch.setattr(settling, "_DOUBT", 1.0)
+    model = factorized(world, 7.0)
+    before = error_on_valid(model, world)
+    settle_shares(model, world.examples, sizes_of(model))
+    shares = model.items.factors.shares.numpy()
+    assert shares[[0, 2]].max() < 0.5  # drawn levels and tastes say nothing
+    assert error_on_valid(model, world) < before - 0.5
+    settle_shares(model, world.examples, sizes_of(model))  # from anywhere, the same
+    assert model.items.factors.shares.numpy() == pytest.approx(shares, abs=1e-4)
+
+
+def test_without_valid_rows_all_counts_whole(world, monkeypatch):
+    model = factorized(world, 7.0)
+    monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
+    settle_shares(model, world.examples, sizes_of(model))
+    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0]
