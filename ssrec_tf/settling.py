@@ -88,7 +88,8 @@ def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
         config: sizes of a batch.
     """
     factors = model.items.factors
-    if factors is None:
+    # A neural head reads what the factorization says: what it makes of it is no sum of parts.
+    if factors is None or model.config.pair_head == "both":
         return
     rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
     # A rating is a constant and parts by their shares: no part, then each alone.
@@ -96,12 +97,11 @@ def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
     settings = np.vstack([np.zeros(count), np.eye(count)])
     rows: list[np.ndarray] = []
     for batch in some_batches(examples, "valid", config, _USERS):
-        said = []
+        said, rated = [], _rated(batch)
         for setting in settings:
             factors.shares.assign(setting)
-            said.append(rate(batch).rating.numpy()[_rated(batch)])
-        rows.append(np.stack([*said, batch["target_ratings"].numpy()[_rated(batch)]]))
-    factors.shares.assign(np.ones(count))
+            said.append(rate(batch).rating.numpy()[rated])
+        rows.append(np.stack([*said, batch["target_ratings"].numpy()[rated]]))
     if not rows:
         return
     nothing, *alone, truth = np.concatenate(rows, axis=1).astype(float)  # [rated] each
@@ -122,7 +122,7 @@ def shares_of(parts: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns:
         float64 [parts]; 1 where a part is silent.
     """
-    held = _DOUBT * np.mean(parts**2, axis=0) if len(parts) else np.zeros(parts.shape[1])
+    held = _DOUBT / max(1, len(parts)) * np.sum(parts**2, axis=0)
     matrix = parts.T @ parts + np.diag(np.where(held > 0, held, 1.0))
     left = truth - parts.sum(axis=1)
     return 1.0 + np.linalg.solve(matrix, parts.T @ left)

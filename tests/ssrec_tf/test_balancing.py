@@ -9,6 +9,7 @@ import tensorflow as tf
 from ssrec_tf import balancing, learning
 from ssrec_tf.balancing import balance_sources
 from ssrec_tf.batching import evaluation_batches
+from ssrec_tf.settling import finish
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import build
 from tests.ssrec_tf.recommenders.test_two_level import circle_tables
@@ -152,7 +153,7 @@ def test_the_autoencoder_is_silent_until_it_is_asked_on_rows_it_has_not_seen(imp
     silent = model.query_of(batch).numpy()
     assert np.flatnonzero((speaks != silent).any(axis=0)).tolist() == list(range(width, width + 8))
     assert not silent[:, width : width + 8].any()
-    balance_sources(model, implicit_world.examples, sizes_of(model, True))
+    finish(model, implicit_world.examples, past_only=True)
     assert gain() > before + 0.05
 
 

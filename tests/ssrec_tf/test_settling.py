@@ -111,6 +111,12 @@ def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world
     assert model.items.factors.shares.numpy() == pytest.approx(shares, abs=1e-4)
 
 
+def test_what_a_neural_head_reads_is_left_whole(world):
+    model = build(world, pair_head="both")
+    settle_shares(model, world.examples, sizes_of(model))
+    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0]
+
+
 def test_without_valid_rows_all_counts_whole(world, monkeypatch):
     model = factorized(world, 7.0)
     monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
