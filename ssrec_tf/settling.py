@@ -5,8 +5,8 @@ item must be met for the met to tell of the unmet by it; and how far a factoriza
 believed. A prior holds its weights, but how hard it should hold them differs from log to log:
 where a median user rated two items, tastes and levels learnt from train are half noise, and
 their ratings stray further than a bias would. So each part - the item's level, the user's bias,
-his taste - gets a share, by least squares on ratings that none of them has seen, held to 1 by
-some rows of doubt; the shares of a log that bears what is learnt stay near 1.
+his taste, and what he gave to near items - gets a share, by least squares on ratings that none
+of them has seen, held to what it mostly is by some rows of doubt.
 
 References:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
@@ -29,7 +29,8 @@ from ssrec_tf.recommenders import Indexed, Recommender
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FEWEST_NEW, _NEW_BATCHES = 64, 64
 _USERS = 10_000  # of the valid part by whose ratings the shares are found, about
-_DOUBT = 100.0  # rows that hold each share to 1
+_DOUBT = 100.0  # rows that hold each share to what it mostly is
+_MOSTLY = (1.0, 1.0, 1.0, 0.8)  # level, bias, taste, and what near items tell
 
 
 def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
@@ -80,7 +81,7 @@ def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
 
 
 def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
-    """Find `factors.shares` by which the valid part's ratings are foretold best, held to 1.
+    """Find `factors.shares` by which the valid part's ratings are foretold best.
 
     Args:
         model: trained, with items stored and the unmet settled.
@@ -106,26 +107,27 @@ def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
         return
     nothing, *alone, truth = np.concatenate(rows, axis=1).astype(float)  # [rated] each
     parts = np.stack(alone, axis=1) - nothing[:, None]  # [rated, shares]
-    factors.shares.assign(shares_of(parts, truth - nothing))
+    factors.shares.assign(shares_of(parts, truth - nothing, np.array(_MOSTLY)))
 
 
-def shares_of(parts: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def shares_of(parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray) -> np.ndarray:
     """Find by how much each part of a sum counts.
 
-    They minimise sum (truth - parts shares)^2 + doubt sum mean(part^2) (share - 1)^2: so many
-    further rows say of each part, alone, that it counts whole.
+    They minimise sum (truth - parts shares)^2 + doubt sum mean(part^2) (share - mostly)^2: so
+    many further rows say of each part, alone, that it counts as it mostly does.
 
     Args:
         parts: float64 [n, parts].
         truth: float64 [n], what they add up to, more or less.
+        mostly: float64 [parts].
 
     Returns:
-        float64 [parts]; 1 where a part is silent.
+        float64 [parts]; `mostly` where a part is silent.
     """
     held = _DOUBT / max(1, len(parts)) * np.sum(parts**2, axis=0)
     matrix = parts.T @ parts + np.diag(np.where(held > 0, held, 1.0))
-    left = truth - parts.sum(axis=1)
-    return 1.0 + np.linalg.solve(matrix, parts.T @ left)
+    found: np.ndarray = mostly + np.linalg.solve(matrix, parts.T @ (truth - parts @ mostly))
+    return found
 
 
 def _rated(batch: Batch) -> np.ndarray:

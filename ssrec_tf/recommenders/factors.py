@@ -37,6 +37,8 @@ from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.text_table import TextTable
 
+# What counts of a rating until it is settled: level, bias, taste, and what near items tell.
+SHARES = (1.0, 1.0, 1.0, 0.0)
 BIAS_PRECISION = 3.0  # of a user's bias in the regression, in variances of the noise
 _AT_ONCE = 4096  # items whose rows are read at once
 
@@ -86,10 +88,13 @@ class Factors(keras.layers.Layer):
         for name, shape, value in (
             ("behaviour", (count, behaviour), "zeros"),
             ("text_axes", (encoder_width, config.text_width), "zeros"),
-            ("shares", (3,), "ones"),
         ):
             kept = self.add_weight(shape=shape, initializer=value, trainable=False, name=name)
             setattr(self, name, kept)
+        self.shares = self.add_weight(
+            shape=(len(SHARES),), initializer="zeros", trainable=False, name="shares"
+        )
+        self.shares.assign(SHARES)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
         self._prior = WeightPrior(config, text.item_counts)
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
@@ -116,9 +121,7 @@ class Factors(keras.layers.Layer):
     def store(self, vectors: np.ndarray, directions: np.ndarray) -> None:
         """Keep the co-occurrence vectors, and the axes along which texts differ most.
 
-        Args:
-            vectors: float32 [items + 1, `behaviour_width`].
-            directions: float32 [train items, encoder width].
+        float32 [items + 1, `behaviour_width`], and [train items, encoder width].
         """
         self.behaviour.assign(vectors)
         self.text_axes.assign(leading_axes(directions, self.config.text_width))
@@ -134,11 +137,7 @@ class Factors(keras.layers.Layer):
     ) -> None:
         """Solve anew what texts tell of items that nobody met, by what is learnt of the others.
 
-        Args:
-            refs: int32 [train items].
-            words: int32 [train items, item width].
-            directions: float32 [train items, encoder width].
-            counts: int [train items], how often each was met.
+        `refs`, `words`, `directions` are as in `read`; `counts`, int, how often each was met.
         """
         if self.unmet is None or len(refs) < 2:
             return
@@ -196,12 +195,8 @@ class Factors(keras.layers.Layer):
     def posterior(self, history: Events, user: tf.Tensor) -> tf.Tensor:
         """Regress ratings on the items' loadings and the waves of their moments.
 
-        Args:
-            history: of [batch, history].
-            user: int32 [batch, user width], words of the user's text.
-
-        Returns:
-            Weights, float32 [batch, members, 1 + k + t + w].
+        Events [batch, history], and the words of the users' texts, int32 [batch, user width],
+        to weights, float32 [batch, members, 1 + k + t + w].
         """
         design, above = self._known(history)
         prior = self._profile(user) + self._shift(*self._chosen(history))
@@ -237,16 +232,21 @@ class Factors(keras.layers.Layer):
         level = self._split(every.rows)[1]
         return level + tf.transpose(found, [0, 2, 1])  # [batch, n, members]
 
-    def score(self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
-        """Ratings above the mean, in deviations.
+    def residuals(self, history: Events, weights: tf.Tensor) -> tf.Tensor:
+        """What `weights` leave of the ratings, 0 where there is none: [batch, members, n]."""
+        design, above = self._known(history)
+        return above - tf.linalg.matvec(design, weights)
 
-        An item's level, a user's bias, as he is at a moment, and his taste each count by their
-        share, `shares`, 1 until it is settled: see `settling`.
+    def score(
+        self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor, nearby: tf.Tensor
+    ) -> tf.Tensor:
+        """Ratings above the mean, in deviations; each part counts by its share, see `settling`.
 
         Args:
             weights: float32 [batch, members, 1 + k + t + w], of `posterior`.
             rows: float32 [batch, targets, members, 2 k + 3 + t], of `read`.
             waves: float32 [batch, targets or 1, w], of the moments of the targets.
+            nearby: float32 [batch, targets, members], of `nearby.told_nearby`.
 
         Returns:
             float32 [batch, targets, members].
@@ -256,8 +256,8 @@ class Factors(keras.layers.Layer):
         drift = tf.einsum("btw,mw,bmw->btm", waves, self._scales(), weights[..., cut:])
         bias = weights[:, None, :, 0] + drift  # [batch, targets, members]
         taste = tf.einsum("btmk,bmk->btm", loadings, weights[..., 1:cut])
-        of_level, of_bias, of_taste = tf.unstack(tf.convert_to_tensor(self.shares))
-        return of_level * level + of_bias * bias + of_taste * taste
+        of_level, of_bias, of_taste, of_nearby = tf.unstack(tf.convert_to_tensor(self.shares))
+        return of_level * level + of_bias * bias + of_taste * taste + of_nearby * nearby
 
     def loadings(self, rows: tf.Tensor) -> tf.Tensor:
         """What regressions are on, a 1 before them: [..., members, 1 + k + t] of `read`'s rows."""

@@ -48,6 +48,7 @@ class Events(NamedTuple):
 
     Attributes:
         rows: float32 [batch, n, members, 2 k + 3 + t], of `Factors.read`.
+        places: float32 [batch, n, members, p], of `nearby.places_of`.
         waves: float32 [batch, n, w], of `Factors.waves`.
         stars: float32 [batch, n], standardized ratings, NaN where there is none.
         strays: float32 [batch, n], what their clicks say beyond them.
@@ -55,6 +56,7 @@ class Events(NamedTuple):
     """
 
     rows: tf.Tensor
+    places: tf.Tensor
     waves: tf.Tensor
     stars: tf.Tensor
     strays: tf.Tensor

@@ -24,8 +24,10 @@ import tensorflow as tf
 from ssrec_tf.batching import Batch
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, normal
+from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
+from ssrec_tf.recommenders.nearby import places_of, told_nearby
 from ssrec_tf.recommenders.neural_head import NeuralHead, built_dense
 from ssrec_tf.recommenders.reading import (
     Events,
@@ -127,10 +129,10 @@ class TwoLevel(Indexed):
         stars = self.stars(behaviour.ratings)  # [batch, history]
         moment = tf.maximum(tf.reduce_max(behaviour.times, axis=1), 0)  # no events have none
         events = None
-        if self.items.factors is not None:
-            waves = self.items.factors.waves(behaviour.times, moment[:, None])
-            strays = self.strays(behaviour.ratings)
-            events = Events(history.factors, waves, stars, strays, behaviour.mask)
+        factors = self.items.factors
+        if factors is not None:
+            waves = factors.waves(behaviour.times, moment[:, None])
+            events = self._events(factors, history, waves, behaviour.ratings, behaviour.mask)
         return Reading(
             query=self._next_query(history, behaviour.mask),
             moment=moment,
@@ -138,6 +140,30 @@ class TwoLevel(Indexed):
             events=events,
             neural=self._neural(behaviour, history, stars, training),
         )
+
+    def _events(
+        self,
+        factors: Factors,
+        items: Items,
+        waves: tf.Tensor,
+        ratings: tf.Tensor,
+        mask: tf.Tensor,
+    ) -> Events:
+        """What users did, or are asked about, [batch, n], as `factors` see it."""
+        return Events(
+            rows=items.factors,
+            places=self._places(factors, items),
+            waves=waves,
+            stars=self.stars(ratings),
+            strays=self.strays(ratings),
+            mask=mask,
+        )
+
+    def _places(self, factors: Factors, items: Items) -> tf.Tensor:
+        """Where items lie: [..., members, p], see `nearby`."""
+        loadings = factors.loadings(items.factors)[..., 1:]  # without the bias' 1
+        companions = tf.split(items.as_met, self._counted_widths, axis=-1)[1]
+        return places_of(loadings, companions, items.directions)
 
     def _neural(
         self, behaviour: Behaviour, history: Items, stars: tf.Tensor, training: bool
@@ -209,7 +235,9 @@ class TwoLevel(Indexed):
         if factors is not None and reading.events is not None:
             weights = factors.posterior(reading.events, reading.user)
             waves = factors.waves(now, reading.moment[:, None])
-            levels = factors.score(weights, candidates.factors, waves)
+            residuals = factors.residuals(reading.events, weights)
+            nearby = told_nearby(reading.events, residuals, self._places(factors, candidates))
+            levels = factors.score(weights, candidates.factors, waves, nearby)
             strays = strays_of(factors, reading.events, candidates.factors)
         return self._pair_scores(reading, candidates, (levels, strays), training)
 
@@ -220,13 +248,9 @@ class TwoLevel(Indexed):
         factors = self.items.factors
         if not training or factors is None or reading.events is None:
             return super().score_batch(reading, candidates, batch, training)
-        targets = Events(
-            rows=candidates.factors,
-            waves=factors.waves(batch["target_times"], reading.moment[:, None]),
-            stars=self.stars(batch["target_ratings"]),
-            strays=self.strays(batch["target_ratings"]),
-            mask=batch["target_peers"],
-        )
+        waves = factors.waves(batch["target_times"], reading.moment[:, None])
+        ratings, peers = batch["target_ratings"], batch["target_peers"]
+        targets = self._events(factors, candidates, waves, ratings, peers)
         levels = factors.left_out(reading.events, targets, reading.user)
         strays = strays_left_out(factors, reading.events, targets)
         cut = tf.shape(reading.events.mask)[1]

@@ -88,15 +88,17 @@ def test_shares_are_the_least_squares_with_rows_of_doubt():
     parts = rng.normal(size=(400, 3)) * [1.0, 0.5, 2.0]
     truth = parts @ [0.8, 1.0, 0.3] + rng.normal(size=400)
 
+    mostly = np.array([1.0, 0.7, 1.0])
+
     def loss(shares):
-        doubt = 100.0 * np.mean(parts**2, axis=0) @ (shares - 1.0) ** 2
+        doubt = 100.0 * np.mean(parts**2, axis=0) @ (shares - mostly) ** 2
         return np.sum((truth - parts @ shares) ** 2) + doubt
 
-    found = shares_of(parts, truth)
+    found = shares_of(parts, truth, mostly)
     assert found == pytest.approx(minimize(loss, np.ones(3), tol=1e-12).x, abs=1e-4)
     assert 0.3 < found[2] < 0.5
-    assert shares_of(parts * [1, 0, 1], truth)[1] == 1.0
-    assert shares_of(parts[:0], truth[:0]).tolist() == [1.0, 1.0, 1.0]
+    assert shares_of(parts * [1, 0, 1], truth, mostly)[1] == 0.7
+    assert shares_of(parts[:0], truth[:0], mostly).tolist() == [1.0, 0.7, 1.0]
 
 
 def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world, monkeypatch):
@@ -114,11 +116,11 @@ def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world
 def test_what_a_neural_head_reads_is_left_whole(world):
     model = build(world, pair_head="both")
     settle_shares(model, world.examples, sizes_of(model))
-    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0]
+    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_without_valid_rows_all_counts_whole(world, monkeypatch):
+def test_without_valid_rows_all_stays_as_learnt(world, monkeypatch):
     model = factorized(world, 7.0)
     monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
     settle_shares(model, world.examples, sizes_of(model))
-    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0]
+    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]

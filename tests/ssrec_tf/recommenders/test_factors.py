@@ -10,6 +10,7 @@ from ssrec_tf import learning
 from ssrec_tf.config import FactorConfig, from_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.factors import Factors
+from ssrec_tf.recommenders.nearby import places_of, told_nearby
 from ssrec_tf.recommenders.reading import Events
 from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.scoring import score_part
@@ -188,7 +189,9 @@ def events_of(layer, count=5, seed=3):
     waves = layer.waves(tf.constant(times), tf.constant([[881_250_949]] * 2, tf.int64))
     rows = rng.normal(size=(2, count, STARTS, ROW))
     strays = np.where(np.isnan(stars), 0.0, rng.normal(size=stars.shape))
-    return Events(floats(rows), waves, floats(stars), floats(strays), floats(mask))
+    places = rng.normal(size=(2, count, STARTS, 3))
+    floating = (floats(part) for part in (stars, strays, mask))
+    return Events(floats(rows), floats(places), waves, *floating)
 
 
 USER = tf.constant([[6, 8, 8, 0], [0, 0, 0, 0]], tf.int32)
@@ -212,7 +215,7 @@ def weights_by_hand(layer, start, events):
 
 
 def of_first(events, start):
-    rows, waves, stars = (part.numpy() for part in events[:3])
+    rows, waves, stars = (part.numpy() for part in (events.rows, events.waves, events.stars))
     return [(rows[0, i, start], waves[0, i], stars[0, i]) for i in range(rows.shape[1] - 1)]
 
 
@@ -236,11 +239,11 @@ def test_the_posterior_is_a_ridge_regression_around_the_prior(world):
 def test_ratings_that_are_none_and_padding_say_nothing(world):
     layer = factors_of(world)
     before = layer.posterior(events_of(layer), USER).numpy()
-    rows, waves, stars, strays, mask = (part.numpy() for part in events_of(layer))
+    rows, places, waves, stars, strays, mask = (part.numpy() for part in events_of(layer))
     stars[:, 4], stars[1] = 100.0, 100.0
     rows[0, 4], rows[1], waves[0, 4], waves[1] = 100.0, 100.0, 100.0, 100.0
     rows[0, 1][:, [*range(K + 1), -1]] = 100.0  # an event without a rating: not asked
-    changed = Events(rows, waves, stars, strays, mask)
+    changed = Events(rows, places, waves, stars, strays, mask)
     assert layer.posterior(changed, USER).numpy() == pytest.approx(before)
 
 
@@ -250,8 +253,12 @@ def test_a_score_by_hand(world):
     waves, wide = rng.normal(size=(2, 1, 16)), 1 + K + TEXT + 16
     weights = rng.normal(size=(2, STARTS, wide))
     rows = rng.normal(size=(2, 4, STARTS, ROW))
-    found = layer.score(floats(weights), floats(rows), floats(waves)).numpy()
+    nearby = rng.normal(size=(2, 4, STARTS))
+    told = (floats(weights), floats(rows), floats(waves), floats(nearby))
+    found = layer.score(*told).numpy()
     assert found.shape == (2, 4, STARTS)
+    layer.shares.assign([1.0, 1.0, 1.0, 0.5])
+    assert layer.score(*told).numpy() == pytest.approx(found + 0.5 * nearby, abs=1e-4)
     for user, target, start in np.ndindex(found.shape):
         scale = np.repeat(layer.drift.numpy()[start], 2 * SIZES.waves)
         wanted = score_by_hand(
@@ -351,15 +358,21 @@ def test_factorization_alone_scores_by_the_posterior(world):
     for variable in factors.trainable_variables:
         variable.assign(np.random.default_rng(5).normal(size=variable.shape) * 0.3)
     model.items.store_behaviour(np.random.default_rng(6).normal(size=factors.behaviour.shape))
+    factors.shares.assign([1.0, 1.0, 1.0, 6.0])
+    rng = np.random.default_rng(7)
+    model.items.order.assign(rng.normal(size=model.items.order.shape))  # some go together
     refs = tf.range(31)
     texts = model.items.texts_of(refs)
-    directions = model.items.read(texts, refs).directions
-    every = factors.read(refs, texts.words, directions, model.items._has_id)
+    read = model.items.read(texts, refs)
+    every = factors.read(refs, texts.words, read.directions, model.items._has_id)
+    companions = tf.split(read.as_met, model.source_widths[1:-1], axis=-1)[1]
+    places = places_of(factors.loadings(every)[..., 1:], companions, read.directions)
     items, targets = batch["history_items"], batch["target_items"]
     stars = (batch["history_ratings"] - statistics.mean) / statistics.deviation
     zero = tf.zeros([8, 1], tf.int64)  # times of this world are small
     events = Events(
         tf.gather(every, items),
+        tf.gather(places, items),
         factors.waves(batch["history_times"], zero),
         stars,
         tf.zeros_like(stars),
@@ -367,7 +380,10 @@ def test_factorization_alone_scores_by_the_posterior(world):
     )
     weights = factors.posterior(events, tf.gather(world.text.user_tokens, batch["user"]))
     now = factors.waves(batch["target_times"], zero)
-    level = factors.score(weights, tf.gather(every, targets), now)
+    left = factors.residuals(events, weights)
+    nearby = told_nearby(events, left, tf.gather(places, targets))
+    assert np.abs(nearby.numpy()).max() > 0.05
+    level = factors.score(weights, tf.gather(every, targets), now, nearby)
     wanted = statistics.mean + statistics.deviation * level.numpy().mean(-1)
     assert model.scores_of(batch).rating.numpy() == pytest.approx(wanted, abs=1e-3)
 

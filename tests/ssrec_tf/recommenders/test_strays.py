@@ -32,7 +32,7 @@ def by_hand(told, row):
 
 def of_first(events, start):
     """Events of the first user but the padding at their end."""
-    rows, _, stars, strays, _ = (part.numpy() for part in events)
+    rows, stars, strays = (part.numpy() for part in (events.rows, events.stars, events.strays))
     count = rows.shape[1] - 1
     return [(rows[0, i, start], strays[0, i], not np.isnan(stars[0, i])) for i in range(count)]
 
