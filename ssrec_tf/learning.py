@@ -189,7 +189,7 @@ def store_behaviour(model: Indexed, examples: Path) -> None:
     if model.items.factors is not None:
         factors = model.config.factors
         model.items.store_behaviour(vectors_of_logs(logs, count, factors.behaviour_width))
-        model.items.start_levels(_levels(model, logs, ratings))
+        model.items.start_levels(item_levels(model, logs, ratings, factors.level_precision))
     if isinstance(model, TwoLevel):
         config = model.config
         model.store_order(
@@ -199,7 +199,9 @@ def store_behaviour(model: Indexed, examples: Path) -> None:
         )
 
 
-def _levels(model: Indexed, logs: list[np.ndarray], ratings: list[np.ndarray]) -> np.ndarray:
+def item_levels(
+    model: Indexed, logs: list[np.ndarray], ratings: list[np.ndarray], damping: float
+) -> np.ndarray:
     """Items' biases, in deviations of the ratings: float64 [items + 1]; by users' logs."""
     users, items = pairs_of_logs(logs)
     stars = model.stars(np.concatenate([np.empty(0, np.float32), *ratings]))
@@ -209,7 +211,7 @@ def _levels(model: Indexed, logs: list[np.ndarray], ratings: list[np.ndarray]) -
         items[rated],
         stars[rated],
         shape=(len(logs), len(model.text.item_tokens)),
-        damping=(BIAS_PRECISION, model.config.factors.level_precision),
+        damping=(BIAS_PRECISION, damping),
     )[1]
 
 

@@ -1,12 +1,13 @@
 """What is settled once all is learnt, on rows of the valid part: a handful of numbers.
 
-Which popularity counts; how much each source of the next item does (`balancing`); how often an
-item must be met for the met to tell of the unmet by it; and how far a factorization's parts are
-believed. A prior holds its weights, but how hard it should hold them differs from log to log:
-where a median user rated two items, tastes and levels learnt from train are half noise, and
-their ratings stray further than a bias would. So each part - the item's level, the user's bias,
-his taste, and what he gave to near items - gets a share, by least squares on ratings that none
-of them has seen, held to what it mostly is by some rows of doubt.
+Which popularity counts; how much each source of the next item does (`balancing`); how far items'
+levels return to plain biases; how often an item must be met for the met to tell of the unmet by
+it; and how far a factorization's parts are believed. A prior holds its weights, but how hard it
+should hold them differs from log to log: where a median user rated two items, tastes and levels
+learnt from train are half noise, and their ratings stray further than a bias would. So each part
+- the item's level, the user's bias, his taste, and what he gave to near items - gets a share, by
+least squares on ratings that none of them has seen, held to what it mostly is by some rows of
+doubt.
 
 References:
     Wolpert 1992, "Stacked generalization" (weights of models by rows they were not fitted on).
@@ -23,11 +24,20 @@ import tensorflow as tf
 
 from ssrec_tf import learning
 from ssrec_tf.balancing import balance_sources
-from ssrec_tf.batching import Batch, BatchConfig, evaluation_batches, some_batches
+from ssrec_tf.batching import (
+    Batch,
+    BatchConfig,
+    columns_of_train,
+    evaluation_batches,
+    some_batches,
+)
 from ssrec_tf.recommenders import Indexed, Recommender
+from ssrec_tf.recommenders.nearby import SHARPNESS
 
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FEWEST_NEW, _NEW_BATCHES = 64, 64
+_BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
+_PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that returns half-way
 _USERS = 10_000  # of the valid part by whose ratings the shares are found, about
 _DOUBT = 100.0  # rows that hold each share to what it mostly is
 _MOSTLY = (1.0, 1.0, 1.0, 0.8)  # level, bias, taste, and what near items tell
@@ -48,9 +58,45 @@ def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
     if past_only:
         learning.follow_recent(model, examples)
     sizes = learning.batch_config(model.config, past_only=past_only)
+    settle_levels(model, examples, sizes)
     settle_unmet(model, examples, sizes)
     settle_shares(model, examples, sizes)
     balance_sources(model, examples, sizes)
+
+
+def settle_levels(model: Indexed, examples: Path, config: BatchConfig) -> None:
+    """Find how far items' levels return to plain biases, by which valid ratings are foretold best.
+
+    In training an item's level has heard each rating that it is asked for, so it is held hard,
+    and rare items are taken for common ones: right where much is known of users, whose
+    weights make up for it, too much where they are new.
+
+    Args:
+        model: trained, with items stored.
+        examples: folder of `write_examples`.
+        config: sizes of a batch.
+    """
+    factors = model.items.factors
+    if factors is None or model.config.pair_head == "both" or factors.unmet is None:
+        return
+    logs, ratings = columns_of_train(examples, "items", "ratings")
+    levels = model.items.every().factors[..., factors.config.width].numpy()  # [items + 1, members]
+    plain = learning.item_levels(model, logs, ratings, _PLAIN)[:, None]
+    met = np.concatenate([np.empty(0, int), *logs])
+    rated = ~np.isnan(np.concatenate([np.empty(0), *ratings]))
+    counts = np.bincount(met[rated], minlength=len(levels))[:, None]
+    way = np.where(counts > 0, (plain - levels) * _RARE / (counts + _RARE), 0.0)
+    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
+    own, errors = factors.of_id.numpy()[..., factors.config.width], {}
+    for back in _BACK:
+        factors.assign_levels(own + back * way)
+        found = [
+            _errors(model, rate(batch).rating, batch)[_rated(batch)]
+            for batch in some_batches(examples, "valid", config, _USERS)
+        ]
+        errors[back] = float(np.mean(np.concatenate([np.zeros(1), *found]) ** 2))
+    factors.assign_levels(own + min(_BACK, key=lambda back: errors[back]) * way)
+    model.items.settle()
 
 
 def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
@@ -81,7 +127,7 @@ def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
 
 
 def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
-    """Find `factors.shares` by which the valid part's ratings are foretold best.
+    """Find `shares` and `sharpness` of the factors by which valid ratings are foretold best.
 
     Args:
         model: trained, with items stored and the unmet settled.
@@ -93,21 +139,31 @@ def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
     if factors is None or model.config.pair_head == "both":
         return
     rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
-    # A rating is a constant and parts by their shares: no part, then each alone.
-    count = factors.shares.shape[0]
-    settings = np.vstack([np.zeros(count), np.eye(count)])
+    # A rating is a constant and parts by their shares: no part, then each alone; the last part
+    # is what near items tell, by each sharpness.
+    none, *alone = np.vstack([np.zeros(4), np.eye(4)])
+    settings = [(shares, SHARPNESS[0]) for shares in (none, *alone[:3])]
+    settings += [(alone[3], sharpness) for sharpness in SHARPNESS]
     rows: list[np.ndarray] = []
     for batch in some_batches(examples, "valid", config, _USERS):
         said, rated = [], _rated(batch)
-        for setting in settings:
-            factors.shares.assign(setting)
+        for shares, sharpness in settings:
+            factors.shares.assign(shares)
+            factors.sharpness.assign(sharpness)
             said.append(rate(batch).rating.numpy()[rated])
         rows.append(np.stack([*said, batch["target_ratings"].numpy()[rated]]))
     if not rows:
         return
-    nothing, *alone, truth = np.concatenate(rows, axis=1).astype(float)  # [rated] each
-    parts = np.stack(alone, axis=1) - nothing[:, None]  # [rated, shares]
-    factors.shares.assign(shares_of(parts, truth - nothing, np.array(_MOSTLY)))
+    nothing, *told, truth = np.concatenate(rows, axis=1).astype(float)  # [rated] each
+    told, left = [one - nothing for one in told], truth - nothing
+    found = []
+    for nearby, sharpness in zip(told[3:], SHARPNESS, strict=True):
+        parts = np.stack([*told[:3], nearby], axis=1)  # [rated, shares]
+        shares = shares_of(parts, left, np.array(_MOSTLY))
+        found.append((np.mean((left - parts @ shares) ** 2), shares, sharpness))
+    _, shares, sharpness = min(found, key=lambda one: one[0])
+    factors.shares.assign(shares)
+    factors.sharpness.assign(sharpness)
 
 
 def shares_of(parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from ssrec_tf.config import FactorConfig
 from ssrec_tf.cooccurrence import leading_axes
 from ssrec_tf.recommenders.base import normal
 from ssrec_tf.recommenders.moments import PACES, frequencies, waves_of
+from ssrec_tf.recommenders.nearby import SHARPNESS
 from ssrec_tf.recommenders.priors import WeightPrior
 from ssrec_tf.recommenders.reading import Events, joined, rated_events, with_bias
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
@@ -91,10 +92,10 @@ class Factors(keras.layers.Layer):
         ):
             kept = self.add_weight(shape=shape, initializer=value, trainable=False, name=name)
             setattr(self, name, kept)
-        self.shares = self.add_weight(
-            shape=(len(SHARES),), initializer="zeros", trainable=False, name="shares"
-        )
-        self.shares.assign(SHARES)
+        for name, start in (("shares", SHARES), ("sharpness", SHARPNESS[0])):
+            settled = self.add_weight((4,), initializer="zeros", trainable=False, name=name)
+            settled.assign(start)
+            setattr(self, name, settled)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
         self._prior = WeightPrior(config, text.item_counts)
         weights = config.width + config.text_width + 2 * len(PACES) * config.waves
@@ -126,10 +127,10 @@ class Factors(keras.layers.Layer):
         self.behaviour.assign(vectors)
         self.text_axes.assign(leading_axes(directions, self.config.text_width))
 
-    def start_levels(self, levels: np.ndarray) -> None:
-        """Let training begin at levels of the items, in deviations: float32 [items + 1]."""
+    def assign_levels(self, levels: np.ndarray) -> None:
+        """Set what ids say of levels, in deviations: float32 [items + 1, members or 1]."""
         table = self.of_id.numpy()  # [items + 1, members, 2 k + 3]
-        table[..., self.config.width] = levels[:, None]
+        table[..., self.config.width] = levels
         self.of_id.assign(table)
 
     def settle(

@@ -173,7 +173,7 @@ class ItemVectors(keras.layers.Layer):
         Where ids never speak they say nothing here either.
         """
         if self.factors is not None:
-            self.factors.start_levels(levels * self._has_id.numpy())
+            self.factors.assign_levels((levels * self._has_id.numpy())[:, None])
 
     def settle(self) -> None:
         """Bring up to date what follows from the weights: see `Factors.settle`."""

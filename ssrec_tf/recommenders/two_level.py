@@ -163,7 +163,7 @@ class TwoLevel(Indexed):
         """Where items lie: [..., members, p], see `nearby`."""
         loadings = factors.loadings(items.factors)[..., 1:]  # without the bias' 1
         companions = tf.split(items.as_met, self._counted_widths, axis=-1)[1]
-        return places_of(loadings, companions, items.directions)
+        return places_of(loadings, companions, items.directions, tf.identity(factors.sharpness))
 
     def _neural(
         self, behaviour: Behaviour, history: Items, stars: tf.Tensor, training: bool
@@ -236,7 +236,8 @@ class TwoLevel(Indexed):
             weights = factors.posterior(reading.events, reading.user)
             waves = factors.waves(now, reading.moment[:, None])
             residuals = factors.residuals(reading.events, weights)
-            nearby = told_nearby(reading.events, residuals, self._places(factors, candidates))
+            places, sharpness = self._places(factors, candidates), tf.identity(factors.sharpness)
+            nearby = told_nearby(reading.events, residuals, places, sharpness)
             levels = factors.score(weights, candidates.factors, waves, nearby)
             strays = strays_of(factors, reading.events, candidates.factors)
         return self._pair_scores(reading, candidates, (levels, strays), training)

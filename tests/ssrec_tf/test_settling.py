@@ -8,7 +8,8 @@ from scipy.optimize import minimize
 from ssrec_tf import settling
 from ssrec_tf.config import FactorConfig
 from ssrec_tf.scoring import score_part
-from ssrec_tf.settling import finish, settle_shares, settle_unmet, shares_of
+from ssrec_tf.settling import finish, settle_levels, settle_shares, settle_unmet, shares_of
+from ssrec_tf.statistics import LabelStatistics
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import build
 from tests.ssrec_tf.test_balancing import sizes_of
@@ -81,6 +82,47 @@ def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, mon
     settle_unmet(model, cold_world.examples, sizes_of(model))
     assert model.items.factors.unmet.often == (often or 100.0)
     assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())
+
+
+def biases_by_hand(world, damping):
+    """Of items, by the normal equations of all ratings at once; and how often each was rated."""
+    log = world.tables.interactions.loc[world.split.train]
+    places = [1 + world.tables.items.index.get_loc(item) for item in log["item"]]
+    users = log["user"].astype("category").cat.codes.to_numpy()
+    design = np.zeros((len(log), 31 + users.max() + 1))
+    design[np.arange(len(log)), places] = 1.0
+    design[np.arange(len(log)), 31 + users] = 1.0
+    statistics = LabelStatistics.of(world.tables, world.split.train)
+    stars = (log["rating"].to_numpy() - statistics.mean) / statistics.deviation
+    penalty = np.diag([damping] * 31 + [3.0] * (design.shape[1] - 31))
+    found = np.linalg.solve(design.T @ design + penalty, design.T @ stars)
+    return found[:31], np.bincount(places, minlength=31)
+
+
+@pytest.mark.parametrize(("drawn", "seed", "wanted"), [("levels", 3, 1.0), ("all", 4, 0.0)])
+def test_levels_return_to_biases_as_suits_the_valid_part(world, drawn, seed, wanted):
+    model = factorized(world, 7.0, seed)
+    width = model.config.factors.width
+    if drawn == "levels":
+        for table in (model.items.factors.of_id, model.items.factors.of_word):
+            table.assign(table.numpy() * (np.arange(table.shape[-1]) == width))
+    own = model.items.factors.of_id.numpy()
+    levels = model.items.every().factors.numpy()[..., width]
+    plain, counts = biases_by_hand(world, 5.0)
+    assert (counts[1:] > 0).any()
+    way = (plain[:, None] - levels) * (100.0 / (counts + 100.0))[:, None]
+    errors = {}
+    for back in (0.0, 0.25, 0.5, 0.75, 1.0):
+        moved = own.copy()
+        moved[..., width] += back * way * (counts > 0)[:, None]
+        model.items.factors.of_id.assign(moved)
+        errors[back] = error_on_valid(model, world), moved
+    model.items.factors.of_id.assign(own)
+    settle_levels(model, world.examples, sizes_of(model))
+    best = min(errors, key=lambda back: errors[back][0])
+    assert len({error for error, _ in errors.values()}) == 5
+    assert best == wanted  # drawn alone, they say nothing
+    assert model.items.factors.of_id.numpy() == pytest.approx(errors[best][1], abs=1e-3)
 
 
 def test_shares_are_the_least_squares_with_rows_of_doubt():

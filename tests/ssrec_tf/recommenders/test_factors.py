@@ -10,7 +10,7 @@ from ssrec_tf import learning
 from ssrec_tf.config import FactorConfig, from_dict
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.factors import Factors
-from ssrec_tf.recommenders.nearby import places_of, told_nearby
+from ssrec_tf.recommenders.nearby import SHARPNESS, places_of, told_nearby
 from ssrec_tf.recommenders.reading import Events
 from ssrec_tf.recommenders.unmet import UnmetItems
 from ssrec_tf.scoring import score_part
@@ -119,7 +119,7 @@ def test_training_begins_at_given_levels_and_changes_nothing_else(world):
     layer = factors_of(world)
     before = layer.of_id.numpy()
     levels = np.random.default_rng(4).normal(size=len(before)).astype(np.float32)
-    layer.start_levels(levels)
+    layer.assign_levels(levels[:, None])
     after = layer.of_id.numpy()
     assert np.array_equal(after[..., K], np.stack([levels] * STARTS, axis=1))
     assert np.array_equal(np.delete(after, K, axis=-1), np.delete(before, K, axis=-1))
@@ -366,7 +366,9 @@ def test_factorization_alone_scores_by_the_posterior(world):
     read = model.items.read(texts, refs)
     every = factors.read(refs, texts.words, read.directions, model.items._has_id)
     companions = tf.split(read.as_met, model.source_widths[1:-1], axis=-1)[1]
-    places = places_of(factors.loadings(every)[..., 1:], companions, read.directions)
+    places = places_of(
+        factors.loadings(every)[..., 1:], companions, read.directions, tf.constant(SHARPNESS[0])
+    )
     items, targets = batch["history_items"], batch["target_items"]
     stars = (batch["history_ratings"] - statistics.mean) / statistics.deviation
     zero = tf.zeros([8, 1], tf.int64)  # times of this world are small
@@ -381,7 +383,7 @@ def test_factorization_alone_scores_by_the_posterior(world):
     weights = factors.posterior(events, tf.gather(world.text.user_tokens, batch["user"]))
     now = factors.waves(batch["target_times"], zero)
     left = factors.residuals(events, weights)
-    nearby = told_nearby(events, left, tf.gather(places, targets))
+    nearby = told_nearby(events, left, tf.gather(places, targets), tf.constant(SHARPNESS[0]))
     assert np.abs(nearby.numpy()).max() > 0.05
     level = factors.score(weights, tf.gather(every, targets), now, nearby)
     wanted = statistics.mean + statistics.deviation * level.numpy().mean(-1)

@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssrec_tf.recommenders.nearby import places_of, told_nearby
+from ssrec_tf.recommenders.nearby import SHARPNESS, places_of, told_nearby
 from ssrec_tf.recommenders.reading import Events
 from tests.ssrec_tf.recommenders.test_factors import USER, events_of, factors_of, floats
+
+SHARP = tf.constant(SHARPNESS[0])
 
 
 def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def nearness_by_hand(loadings, companions, directions):
+def nearness_by_hand(loadings, companions, directions, sharpness):
     """Of every two of n items: [n, n]."""
     vectors = (unit(loadings), unit(companions), directions)
     cosines = (vector @ vector.T for vector in vectors)
-    sharp = zip(cosines, (8.0, 4.0, 1.0), strict=True)
+    sharp = zip(cosines, sharpness[:3], strict=True)
     return np.exp(sum(times * (cosine - 1.0) for cosine, times in sharp))
 
 
@@ -28,28 +30,31 @@ def asked(places):
     return Events(floating[0][0], places, floating[0][1], *(floating[1],) * 2, tf.ones([1, count]))
 
 
+@pytest.mark.parametrize("sharpness", SHARPNESS)
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("companions", [0, 3])
-def test_the_average_by_hand(members, companions):
+def test_the_average_by_hand(members, companions, sharpness):
     rng = np.random.default_rng(0)
     loadings, met = rng.normal(size=(7, members, 4)), rng.normal(size=(7, companions))
     texts = unit(rng.normal(size=(7, 5)))
-    places = places_of(floats(loadings), floats(met), floats(texts))
+    sharp = tf.constant(sharpness)
+    places = places_of(floats(loadings), floats(met), floats(texts), sharp)
     left = rng.normal(size=(1, members, 5))
     history = asked(places[None, :5])
     stars = np.zeros((1, 5))
     stars[0, 2] = np.nan  # no rating
     history = history._replace(stars=floats(stars))
-    found = told_nearby(history, floats(left), places[None, 5:]).numpy()
+    found = told_nearby(history, floats(left), places[None, 5:], sharp).numpy()
     assert found.shape == (1, 2, members)
     there = [0, 1, 3, 4]
     for member in range(members):
-        near = nearness_by_hand(loadings[:, member], met if companions else np.ones((7, 1)), texts)
+        company = met if companions else np.ones((7, 1))
+        near = nearness_by_hand(loadings[:, member], company, texts, sharpness)
         if not companions:  # nobody is known to be near in company
-            near *= np.exp(-4.0)
+            near *= np.exp(-sharpness[1])
         for target in (5, 6):
             weights = near[target, there]
-            wanted = weights @ left[0, member, there] / (weights.sum() + 0.2)
+            wanted = weights @ left[0, member, there] / (weights.sum() + sharpness[3])
             assert found[0, target - 5, member] == pytest.approx(wanted, abs=1e-5)
 
 
@@ -57,7 +62,7 @@ def test_of_an_empty_history_nothing_is_told(world):
     layer = factors_of(world)
     events = events_of(layer)
     left = layer.residuals(events, layer.posterior(events, USER))
-    found = told_nearby(events, left, events.places).numpy()
+    found = told_nearby(events, left, events.places, SHARP).numpy()
     assert found[0].any()
     assert not found[1].any()
 
@@ -86,9 +91,9 @@ def test_a_taste_that_bends_is_followed():
     design = np.c_[np.ones(80), circle[:80]]
     weights = np.linalg.solve(design.T @ design + np.eye(3), design.T @ stars[:80])
     flat = np.c_[np.ones(120), circle] @ weights
-    places = places_of(floats(circle[:, None]), floats(alike), floats(alike))
+    places = places_of(floats(circle[:, None]), floats(alike), floats(alike), SHARP)
     left = floats((stars - flat)[None, None, :80])
-    found = told_nearby(asked(places[None, :80]), left, places[None, 80:]).numpy()[0, :, 0]
+    found = told_nearby(asked(places[None, :80]), left, places[None, 80:], SHARP).numpy()[0, :, 0]
     errors = [np.mean((stars[80:] - said) ** 2) for said in (flat[80:], flat[80:] + found)]
     assert errors[0] > 0.4
     assert errors[1] < errors[0] / 2
