@@ -38,7 +38,7 @@ _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FEWEST_NEW, _NEW_BATCHES = 64, 64
 _BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that returns half-way
-_USERS = 10_000  # of the valid part by whose ratings the shares are found, about
+_EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are found, about
 _DOUBT = 100.0  # rows that hold each share to what it mostly is
 _MOSTLY = (1.0, 1.0, 1.0, 0.8)  # level, bias, taste, and what near items tell
 
@@ -92,7 +92,7 @@ def settle_levels(model: Indexed, examples: Path, config: BatchConfig) -> None:
         factors.assign_levels(own + back * way)
         found = [
             _errors(model, rate(batch).rating, batch)[_rated(batch)]
-            for batch in some_batches(examples, "valid", config, _USERS)
+            for batch in some_batches(examples, "valid", config, _EXAMPLES)
         ]
         errors[back] = float(np.mean(np.concatenate([np.zeros(1), *found]) ** 2))
     factors.assign_levels(own + min(_BACK, key=lambda back: errors[back]) * way)
@@ -145,7 +145,7 @@ def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
     settings = [(shares, SHARPNESS[0]) for shares in (none, *alone[:3])]
     settings += [(alone[3], sharpness) for sharpness in SHARPNESS]
     rows: list[np.ndarray] = []
-    for batch in some_batches(examples, "valid", config, _USERS):
+    for batch in some_batches(examples, "valid", config, _EXAMPLES):
         said, rated = [], _rated(batch)
         for shares, sharpness in settings:
             factors.shares.assign(shares)
