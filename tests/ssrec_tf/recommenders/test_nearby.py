@@ -25,9 +25,8 @@ def nearness_by_hand(loadings, companions, directions, sharpness):
 
 def asked(places):
     """Events of one user, of which only the places and which there are matter."""
-    count = places.shape[1]
-    floating = [tf.zeros([1, count, n]) for n in (1, 1)], tf.zeros([1, count])
-    return Events(floating[0][0], places, floating[0][1], *(floating[1],) * 2, tf.ones([1, count]))
+    nothing, none = tf.zeros([1, places.shape[1]]), tf.zeros([1, places.shape[1], 0])
+    return Events(none, places, none, stars=nothing, strays=nothing, mask=nothing + 1.0)
 
 
 @pytest.mark.parametrize("sharpness", SHARPNESS)
