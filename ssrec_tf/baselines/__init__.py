@@ -12,7 +12,7 @@ from ssrec_tf.baselines.cnn_text import ConvolutionalText
 from ssrec_tf.baselines.content import Content
 from ssrec_tf.baselines.ease import EASE
 from ssrec_tf.baselines.fm import FactorizationMachine
-from ssrec_tf.baselines.knn import ImplicitItemKNN, ItemKNN, UserKNN
+from ssrec_tf.baselines.knn import ImplicitItemKNN, ItemKNN, RecentItemKNN, UserKNN
 from ssrec_tf.baselines.means import GlobalMean, ItemMean, UserMean
 from ssrec_tf.baselines.mf import MatrixFactorization
 from ssrec_tf.baselines.mlp import MultilayerPerceptron
@@ -48,6 +48,7 @@ __all__ = [
     "MultilayerPerceptron",
     "NeuralCollaborativeFiltering",
     "Popularity",
+    "RecentItemKNN",
     "RunningBias",
     "SVDpp",
     "UserKNN",
@@ -64,8 +65,8 @@ EXTENDED: Mapping[str, type[Baseline]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            UserKNN, ItemKNN, ImplicitItemKNN, Content, EASE, ALS, SVD, SVDpp, FactorizationMachine,
-            RunningBias,
+            UserKNN, ItemKNN, ImplicitItemKNN, RecentItemKNN, Content, EASE, ALS, SVD, SVDpp,
+            FactorizationMachine, RunningBias,
             MatrixFactorization, NeuralCollaborativeFiltering, MultilayerPerceptron,
             ConvolutionalText, VariationalAutoencoder, GRU, LSTM,
         )

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from ssrec_tf.baselines.base import Events
 from ssrec_tf.baselines.blocks import ByUser, occurrence_matrix
@@ -91,10 +92,14 @@ class Linear(Ranker):
     def _fit(self, train: Events, valid: Events) -> None:
         self._mean: np.ndarray | None = None
         super()._fit(train, valid)
-        self._mean = np.asarray(self._history.mean(axis=0)) @ self._weights
+        self._mean = np.asarray(self._counted().mean(axis=0)) @ self._weights
+
+    def _counted(self) -> sparse.csr_array:
+        """How much each item of a user counts: float64 [users, items], sparse."""
+        return self._history
 
     def _score_items(self, users: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self._history[users] @ self._weights
+        found: np.ndarray = self._counted()[users] @ self._weights
         if self._mean is not None:  # while tuning, every user is known
             found[users < 0] = self._mean
         return found

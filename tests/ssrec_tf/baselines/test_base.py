@@ -109,8 +109,8 @@ def test_available():
 @pytest.mark.slow
 def test_extended():
     assert list(EXTENDED) == [
-        "user_knn", "item_knn", "implicit_item_knn", "content", "ease", "als", "svd", "svdpp", "fm",
-        "running_bias", "mf", "ncf", "mlp", "cnn_text", "vae", "gru", "lstm",
+        "user_knn", "item_knn", "implicit_item_knn", "recent_item_knn", "content", "ease", "als",
+        "svd", "svdpp", "fm", "running_bias", "mf", "ncf", "mlp", "cnn_text", "vae", "gru", "lstm",
     ]  # fmt: skip
     assert all(kind.name == name for name, kind in EXTENDED.items())
     # Without the extra `bench` they can be named and made; a library is missed when fitting.

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from ssrec_tf.baselines import Bias, ImplicitItemKNN, ItemKNN, UserKNN, knn
+from ssrec_tf.baselines import Bias, ImplicitItemKNN, ItemKNN, RecentItemKNN, UserKNN, knn
+from ssrec_tf.splits import Split
+from ssrec_tf.tables import Tables
 from tests.ssrec_tf.baselines.conftest import (
     Contract,
     error_of,
@@ -17,7 +19,7 @@ from tests.ssrec_tf.baselines.conftest import (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [UserKNN, ItemKNN, ImplicitItemKNN])
+@pytest.mark.parametrize("kind", [UserKNN, ItemKNN, ImplicitItemKNN, RecentItemKNN])
 class TestContract(Contract):
     pass
 
@@ -135,3 +137,35 @@ def test_implicit_similarity_is_the_cosine_and_shrunk_and_cut():
 def test_implicit_finds_what_a_planted_group_has():
     tables, split = groups()
     assert hits(ImplicitItemKNN(), tables, split) == 1
+
+
+def test_recent_counts_an_event_by_how_many_came_later(monkeypatch):
+    monkeypatch.setattr(RecentItemKNN, "grid", ((0.0, 30.0, 4.0),))
+    model, tables, split = fitted(RecentItemKNN)
+    place = tables.items.index.get_loc
+    told = {}
+    for user, items in tables.interactions.iloc[split.train].groupby("user")["item"]:
+        newest = {}  # a pair counts once; without times rows are in order
+        for later, item in enumerate(items[::-1]):
+            newest.setdefault(item, np.exp(-later / 4))
+        assert len(newest) < len(items) or user != "u3"
+        told[user] = sum(count * model._weights[place(item)] for item, count in newest.items())
+    known, unknown = model.rank(np.array(["u3", "nobody"]))
+    unseen = np.isfinite(known)
+    assert known[unseen] == pytest.approx(told["u3"][unseen], rel=1e-6)
+    assert unknown == pytest.approx(np.mean(list(told.values()), axis=0), rel=1e-6)
+
+
+def test_recent_goes_by_what_came_last():
+    """Users move from one group to another; what is next lies where they are."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(60):
+        for group in rng.permutation(3)[:2]:
+            rows += [(f"u{user}", f"i{10 * group + item}") for item in rng.permutation(10)[:6]]
+    log = pd.DataFrame(rows, columns=["user", "item"])
+    items = pd.DataFrame(index=pd.Index([f"i{i}" for i in range(30)]))
+    place = np.arange(len(log)) % 12
+    parts = [np.flatnonzero(place < 10), np.flatnonzero(place == 10), np.flatnonzero(place == 11)]
+    moved = Tables("moved", log, items, pd.DataFrame()), Split(*parts, "leave_one_out", "d", True)
+    assert hits(RecentItemKNN(), *moved) > 1.5 * hits(ImplicitItemKNN(), *moved)
