@@ -17,6 +17,7 @@ References:
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from ssrec_tf.batching import (
     some_batches,
 )
 from ssrec_tf.recommenders import Indexed, Recommender
+from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.nearby import SHARPNESS
 
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -41,6 +43,10 @@ _PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that 
 _EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are found, about
 _DOUBT = 100.0  # rows that hold each share to what it mostly is
 _MOSTLY = (1.0, 1.0, 1.0, 0.8)  # level, bias, taste, and what near items tell
+
+
+# A batch, and which of its targets count: bool [batch, targets].
+Rows = tuple[Batch, np.ndarray]
 
 
 def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
@@ -58,13 +64,52 @@ def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
     if past_only:
         learning.follow_recent(model, examples)
     sizes = learning.batch_config(model.config, past_only=past_only)
-    settle_levels(model, examples, sizes)
-    settle_unmet(model, examples, sizes)
-    settle_shares(model, examples, sizes)
+    rater = Rater(model)
+    settle_levels(rater, examples, sizes)
+    settle_unmet(rater, examples, sizes)
+    settle_shares(rater, examples, sizes)
     balance_sources(model, examples, sizes)
 
 
-def settle_levels(model: Indexed, examples: Path, config: BatchConfig) -> None:
+class Rater:
+    """A model as an evaluation asks it, compiled once for all that is settled.
+
+    Args:
+        model: trained, with items stored; what is settled of it may change at any time.
+    """
+
+    def __init__(self, model: Indexed) -> None:
+        """Compile nothing until it is asked."""
+        self.model = model
+        self._scores = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
+
+    def ratings(self, batch: Batch, chosen: np.ndarray) -> np.ndarray:
+        """Rate the targets that are `chosen`, bool [batch, targets]: float [chosen], unclipped."""
+        found: np.ndarray = self._scores(batch).rating.numpy()[chosen]
+        return found
+
+    def least(
+        self, options: Sequence[float], assign: Callable[[float], None], rows: Sequence[Rows]
+    ) -> float:
+        """Find the option by which `rows` are rated with the least squared error.
+
+        Args:
+            options: of equal ones the first is found.
+            assign: makes the model what it is by an option; the last one's stays.
+            rows: not empty.
+        """
+        errors = {}
+        for option in options:
+            assign(option)
+            found = [
+                self.model.clip(self.ratings(batch, chosen)) - batch["target_ratings"][chosen]
+                for batch, chosen in rows
+            ]
+            errors[option] = float(np.mean(np.concatenate(found) ** 2))
+        return min(errors, key=lambda option: errors[option])
+
+
+def settle_levels(rater: Rater, examples: Path, config: BatchConfig) -> None:
     """Find how far items' levels return to plain biases, by which valid ratings are foretold best.
 
     In training an item's level has heard each rating that it is asked for, so it is held hard,
@@ -72,89 +117,76 @@ def settle_levels(model: Indexed, examples: Path, config: BatchConfig) -> None:
     weights make up for it, too much where they are new.
 
     Args:
-        model: trained, with items stored.
+        rater: of the model.
         examples: folder of `write_examples`.
         config: sizes of a batch.
     """
-    factors = model.items.factors
-    if factors is None or model.config.pair_head == "both" or factors.unmet is None:
+    model, factors = rater.model, _alone(rater.model)
+    rows = _some(examples, config)
+    if factors is None or factors.unmet is None or not rows:
         return
     logs, ratings = columns_of_train(examples, "items", "ratings")
     levels = model.items.every().factors[..., factors.config.width].numpy()  # [items + 1, members]
     plain = learning.item_levels(model, logs, ratings, _PLAIN)[:, None]
-    met = np.concatenate([np.empty(0, int), *logs])
-    rated = ~np.isnan(np.concatenate([np.empty(0), *ratings]))
-    counts = np.bincount(met[rated], minlength=len(levels))[:, None]
+    rated = ~np.isnan(np.concatenate(ratings))
+    counts = np.bincount(np.concatenate(logs)[rated], minlength=len(levels))[:, None]
     way = np.where(counts > 0, (plain - levels) * _RARE / (counts + _RARE), 0.0)
-    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
-    own, errors = factors.of_id.numpy()[..., factors.config.width], {}
-    for back in _BACK:
-        factors.assign_levels(own + back * way)
-        found = [
-            _errors(model, rate(batch).rating, batch)[_rated(batch)]
-            for batch in some_batches(examples, "valid", config, _EXAMPLES)
-        ]
-        errors[back] = float(np.mean(np.concatenate([np.zeros(1), *found]) ** 2))
-    factors.assign_levels(own + min(_BACK, key=lambda back: errors[back]) * way)
+    own = factors.of_id.numpy()[..., factors.config.width]
+
+    def go_back(part: float) -> None:
+        factors.assign_levels(own + part * way)
+
+    go_back(rater.least(_BACK, go_back, rows))
     model.items.settle()
 
 
-def settle_unmet(model: Indexed, examples: Path, config: BatchConfig) -> None:
+def settle_unmet(rater: Rater, examples: Path, config: BatchConfig) -> None:
     """Find the `met_often` by which the valid part's unmet items are rated best, if it may be.
 
     Args:
-        model: trained, with items stored.
+        rater: of the model.
         examples: folder of `write_examples`.
         config: sizes of a batch.
     """
-    factors = model.items.factors
+    model, factors = rater.model, rater.model.items.factors
     if factors is None or factors.unmet is None or model.config.factors.met_often:
         return
-    known = model.text.known_items
+    unmet, known = factors.unmet, model.text.known_items
     every = ((batch, _new(known, batch)) for batch in evaluation_batches(examples, "valid", config))
-    some = list(itertools.islice((pair for pair in every if pair[1].any()), _NEW_BATCHES))
-    if sum(new.sum() for _, new in some) < _FEWEST_NEW:
+    rows = list(itertools.islice((pair for pair in every if pair[1].any()), _NEW_BATCHES))
+    if sum(new.sum() for _, new in rows) < _FEWEST_NEW:
         return
-    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
-    errors = {}
-    for often in _OFTEN:
-        factors.unmet.often = often
+
+    def tell(often: float) -> None:
+        unmet.often = often
         model.items.settle()
-        found = [_errors(model, rate(batch).rating, batch)[new] for batch, new in some]
-        errors[often] = float(np.mean(np.concatenate(found) ** 2))
-    factors.unmet.often = min(errors, key=lambda often: errors[often])
-    model.items.settle()
+
+    tell(rater.least(_OFTEN, tell, rows))
 
 
-def settle_shares(model: Indexed, examples: Path, config: BatchConfig) -> None:
+def settle_shares(rater: Rater, examples: Path, config: BatchConfig) -> None:
     """Find `shares` and `sharpness` of the factors by which valid ratings are foretold best.
 
     Args:
-        model: trained, with items stored and the unmet settled.
+        rater: of the model, its unmet items settled.
         examples: folder of `write_examples`.
         config: sizes of a batch.
     """
-    factors = model.items.factors
-    # A neural head reads what the factorization says: what it makes of it is no sum of parts.
-    if factors is None or model.config.pair_head == "both":
+    factors, rows = _alone(rater.model), _some(examples, config)
+    if factors is None or not rows:
         return
-    rate = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
     # A rating is a constant and parts by their shares: no part, then each alone; the last part
     # is what near items tell, by each sharpness.
     none, *alone = np.vstack([np.zeros(4), np.eye(4)])
     settings = [(shares, SHARPNESS[0]) for shares in (none, *alone[:3])]
     settings += [(alone[3], sharpness) for sharpness in SHARPNESS]
-    rows: list[np.ndarray] = []
-    for batch in some_batches(examples, "valid", config, _EXAMPLES):
-        said, rated = [], _rated(batch)
-        for shares, sharpness in settings:
-            factors.shares.assign(shares)
-            factors.sharpness.assign(sharpness)
-            said.append(rate(batch).rating.numpy()[rated])
-        rows.append(np.stack([*said, batch["target_ratings"].numpy()[rated]]))
-    if not rows:
-        return
-    nothing, *told, truth = np.concatenate(rows, axis=1).astype(float)  # [rated] each
+    said = []
+    for shares, sharpness in settings:
+        factors.shares.assign(shares)
+        factors.sharpness.assign(sharpness)
+        said.append(np.concatenate([rater.ratings(batch, rated) for batch, rated in rows]))
+    said.append(np.concatenate([batch["target_ratings"][rated] for batch, rated in rows]))
+    nothing, *told, truth = np.stack(said).astype(float)  # [rated] each
     told, left = [one - nothing for one in told], truth - nothing
     found = []
     for nearby, sharpness in zip(told[3:], SHARPNESS, strict=True):
@@ -186,6 +218,18 @@ def shares_of(parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray) -> np.nd
     return found
 
 
+def _alone(model: Indexed) -> Factors | None:
+    """The factorization, unless a network reads it and makes of it no sum of parts."""
+    return None if model.config.pair_head == "both" else model.items.factors
+
+
+def _some(examples: Path, config: BatchConfig) -> list[Rows]:
+    """Rated targets of the valid part, of about `_EXAMPLES` examples."""
+    batches = some_batches(examples, "valid", config, _EXAMPLES)
+    found = [(batch, _rated(batch)) for batch in batches]
+    return [pair for pair in found if pair[1].any()]
+
+
 def _rated(batch: Batch) -> np.ndarray:
     """Which targets are rated: bool [batch, targets]."""
     items, ratings = batch["target_items"].numpy(), batch["target_ratings"].numpy()
@@ -197,9 +241,3 @@ def _new(known: np.ndarray, batch: Batch) -> np.ndarray:
     """Which targets are rated and of items not `known`, bool [items + 1]: bool [batch, targets]."""
     found: np.ndarray = _rated(batch) & ~known[batch["target_items"].numpy()]
     return found
-
-
-def _errors(model: Indexed, rating: tf.Tensor, batch: Batch) -> np.ndarray:
-    """Errors of ratings, as an evaluation has them: float [batch, targets]."""
-    errors: np.ndarray = (model.clip(rating) - batch["target_ratings"]).numpy()
-    return errors

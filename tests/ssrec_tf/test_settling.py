@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from ssrec_tf import settling
 from ssrec_tf.config import FactorConfig
 from ssrec_tf.scoring import score_part
-from ssrec_tf.settling import finish, settle_levels, settle_shares, settle_unmet, shares_of
+from ssrec_tf.settling import Rater, finish, settle_levels, settle_shares, settle_unmet, shares_of
 from ssrec_tf.statistics import LabelStatistics
 from tests.ssrec_tf.conftest import World, planted_tables
 from tests.ssrec_tf.recommenders.test_base import build
@@ -64,7 +64,7 @@ def error_on_valid(model, world):
 def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
     monkeypatch.setattr(settling, "_FEWEST_NEW", 1)
     model = factorized(cold_world, 0.0, seed)
-    settle_unmet(model, cold_world.examples, sizes_of(model))
+    settle_unmet(Rater(model), cold_world.examples, sizes_of(model))
     errors = {
         often: error_on_valid(factorized(cold_world, often, seed), cold_world)
         for often in (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -79,7 +79,7 @@ def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, mon
     monkeypatch.setattr(settling, "_FEWEST_NEW", 1 if often else 10_000)
     model = factorized(cold_world, often)
     before = model.items.factors.unmet.of_word.numpy()
-    settle_unmet(model, cold_world.examples, sizes_of(model))
+    settle_unmet(Rater(model), cold_world.examples, sizes_of(model))
     assert model.items.factors.unmet.often == (often or 100.0)
     assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())
 
@@ -118,7 +118,7 @@ def test_levels_return_to_biases_as_suits_the_valid_part(world, drawn, seed, wan
         model.items.factors.of_id.assign(moved)
         errors[back] = error_on_valid(model, world), moved
     model.items.factors.of_id.assign(own)
-    settle_levels(model, world.examples, sizes_of(model))
+    settle_levels(Rater(model), world.examples, sizes_of(model))
     best = min(errors, key=lambda back: errors[back][0])
     assert len({error for error, _ in errors.values()}) == 5
     assert best == wanted  # drawn alone, they say nothing
@@ -147,22 +147,22 @@ def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world
     monkeypatch.setattr(settling, "_DOUBT", 1.0)
     model = factorized(world, 7.0)
     before = error_on_valid(model, world)
-    settle_shares(model, world.examples, sizes_of(model))
+    settle_shares(Rater(model), world.examples, sizes_of(model))
     shares = model.items.factors.shares.numpy()
     assert shares[[0, 2]].max() < 0.5  # drawn levels and tastes say nothing
     assert error_on_valid(model, world) < before - 0.5
-    settle_shares(model, world.examples, sizes_of(model))  # from anywhere, the same
+    settle_shares(Rater(model), world.examples, sizes_of(model))  # from anywhere, the same
     assert model.items.factors.shares.numpy() == pytest.approx(shares, abs=1e-4)
 
 
 def test_what_a_neural_head_reads_is_left_whole(world):
     model = build(world, pair_head="both")
-    settle_shares(model, world.examples, sizes_of(model))
+    settle_shares(Rater(model), world.examples, sizes_of(model))
     assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]
 
 
 def test_without_valid_rows_all_stays_as_learnt(world, monkeypatch):
     model = factorized(world, 7.0)
     monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
-    settle_shares(model, world.examples, sizes_of(model))
+    settle_shares(Rater(model), world.examples, sizes_of(model))
     assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]
