@@ -13,9 +13,7 @@ as much as serving does, where a log parted into what is read and what is asked 
 Members that start from other draws (`starts`) stand side by side; their mean is served.
 
 References:
-    Mnih & Salakhutdinov 2008, "Probabilistic Matrix Factorization" (the constrained kind:
-        what a user chose shifts the prior).
-    Koren 2008, "Factorization meets the neighborhood" (the same, as SVD++).
+    Mnih & Salakhutdinov 2008, "Probabilistic Matrix Factorization".
     Bertinetto et al. 2019, arXiv:1805.08136 (learning through a ridge regression).
     Koren 2009, "Collaborative filtering with temporal dynamics" (biases that drift).
     Lakshminarayanan et al. 2017, arXiv:1612.01474 (members from other starts).
@@ -36,6 +34,7 @@ from ssrec_tf.recommenders.priors import WeightPrior
 from ssrec_tf.recommenders.reading import Events, joined, rated_events, with_bias
 from ssrec_tf.recommenders.regression import left_out, observe, posterior_mean
 from ssrec_tf.recommenders.unmet import UnmetItems
+from ssrec_tf.recommenders.user_prior import UserPrior
 from ssrec_tf.text_table import TextTable
 
 # What counts of a rating until it is settled: level, bias, taste, and what near items tell.
@@ -81,9 +80,7 @@ class Factors(keras.layers.Layer):
         self.of_id = self._table("of_id", count)
         self.of_word = self._table("of_word", words)
         self.of_behaviour = self._table("of_behaviour", behaviour)
-        user = (members, config.width + 1)
-        self.of_user_word = self._weight("of_user_word", (words, *user), 0.0)
-        self.start = self._weight("start", user, 0.0)
+        self.user_prior = UserPrior(words, config)
         self.drift = self._weight("drift", (members, len(PACES)), 0.3)
         self.text_scale = self._weight("text_scale", (members, 1), 0.3)
         for name, shape, value in (
@@ -122,7 +119,9 @@ class Factors(keras.layers.Layer):
     def store(self, vectors: np.ndarray, directions: np.ndarray) -> None:
         """Keep the co-occurrence vectors, and the axes along which texts differ most.
 
-        float32 [items + 1, `behaviour_width`], and [train items, encoder width].
+        Args:
+            vectors: float32 [items + 1, `behaviour_width`].
+            directions: float32 [train items, encoder width], of their texts.
         """
         self.behaviour.assign(vectors)
         self.text_axes.assign(leading_axes(directions, self.config.text_width))
@@ -138,7 +137,11 @@ class Factors(keras.layers.Layer):
     ) -> None:
         """Solve anew what texts tell of items that nobody met, by what is learnt of the others.
 
-        `refs`, `words`, `directions` are as in `read`; `counts`, int, how often each was met.
+        Args:
+            refs: int32 [items], of those that were met.
+            words: int32 [items, item width].
+            directions: float32 [items, encoder width], texts' vectors of length 1.
+            counts: int [items], how often each was met.
         """
         if self.unmet is None or len(refs) < 2:
             return
@@ -196,11 +199,15 @@ class Factors(keras.layers.Layer):
     def posterior(self, history: Events, user: tf.Tensor) -> tf.Tensor:
         """Regress ratings on the items' loadings and the waves of their moments.
 
-        Events [batch, history], and the words of the users' texts, int32 [batch, user width],
-        to weights, float32 [batch, members, 1 + k + t + w].
+        Args:
+            history: of [batch, history].
+            user: int32 [batch, user width], words of the user's text.
+
+        Returns:
+            Weights: float32 [batch, members, 1 + k + t + w].
         """
         design, above = self._known(history)
-        prior = self._profile(user) + self._shift(*self._chosen(history))
+        prior = self.user_prior.of(history, self._split(history.rows)[2], user)
         seen = observe(design, above, self._precision)
         return posterior_mean(seen, self._precision, self._padded(prior))
 
@@ -217,11 +224,8 @@ class Factors(keras.layers.Layer):
         """
         every = joined(history, targets)
         design, above = self._known(every)
-        total, count = self._chosen(every)  # [batch, members, k + 1], [batch]
-        own = every.mask[..., None, None] * self._split(every.rows)[2]
-        # Without its own choice too: [batch, n, members, k + 1].
-        shift = self._shift(total[:, None] - own, count[:, None] - every.mask)
-        prior = tf.transpose(self._profile(user)[:, None] + shift, [0, 2, 1, 3])
+        prior = self.user_prior.left_out(every, self._split(every.rows)[2], user)
+        prior = tf.transpose(prior, [0, 2, 1, 3])  # [batch, members, n, k + 1]
         found = left_out(
             observe(design, above, self._precision),
             self._precision,
@@ -289,21 +293,6 @@ class Factors(keras.layers.Layer):
         """How much of each wave is felt: float32 [members, w]."""
         return tf.repeat(self.drift, 2 * self.config.waves, axis=1)
 
-    def _chosen(self, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sum of the shifts of what was chosen, rated or not, and how many: of `_shift`."""
-        shift = self._split(events.rows)[2]
-        return tf.einsum("bn,bnmk->bmk", events.mask, shift), tf.reduce_sum(events.mask, axis=1)
-
-    def _shift(self, total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        """Shift of the prior: [..., members, k + 1] by [...], the same."""
-        return total * tf.math.rsqrt(tf.maximum(count, 1.0))[..., None, None]
-
-    def _profile(self, user: tf.Tensor) -> tf.Tensor:
-        """Prior mean by profile: float32 [batch, members, k + 1]."""
-        profile = tf.gather(self.of_user_word, user)  # [batch, user width, members, k + 1]
-        profile *= tf.cast(user != 0, tf.float32)[..., None, None]
-        return self.start + tf.reduce_sum(profile, axis=1)
-
     def _padded(self, prior: tf.Tensor) -> tf.Tensor:
         """Prior means of all weights, 0 for texts and waves: [..., k + 1] to [..., 1+k+t+w]."""
         rest = len(self._precision) - (self.config.width + 1)
@@ -311,7 +300,9 @@ class Factors(keras.layers.Layer):
 
     def prior_loss(self) -> tf.Tensor:
         """Negative log prior of all weights, see `WeightPrior`: float32 []."""
-        return self._prior.loss(self.of_id, self.of_word, self.of_behaviour, self.of_user_word)
+        return self._prior.loss(
+            self.of_id, self.of_word, self.of_behaviour, self.user_prior.of_word
+        )
 
     def _split(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loadings [..., k + t], level [...], shifts [..., k + 1]."""

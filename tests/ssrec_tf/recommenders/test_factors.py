@@ -199,9 +199,9 @@ USER = tf.constant([[6, 8, 8, 0], [0, 0, 0, 0]], tf.int32)
 
 def weights_by_hand(layer, start, events):
     """Weights of the first user after the events of a list of (row, wave, star or None)."""
-    words = layer.of_user_word.numpy()[:, start]
+    words = layer.user_prior.of_word.numpy()[:, start]
     chosen = sum(row[K + 1 : 2 * K + 2] for row, _, _ in events) / np.sqrt(len(events))
-    prior = layer.start.numpy()[start] + words[6] + 2 * words[8] + chosen
+    prior = layer.user_prior.start.numpy()[start] + words[6] + 2 * words[8] + chosen
     scale = np.repeat(layer.drift.numpy()[start], 2 * SIZES.waves)
     rated = [(row, wave, star) for row, wave, star in events if not np.isnan(star)]
     design = np.array([[1.0, *row[:K], *row[-TEXT:], *(wave * scale)] for row, wave, star in rated])
@@ -232,7 +232,9 @@ def test_the_posterior_is_a_ridge_regression_around_the_prior(world):
         wanted, _ = weights_by_hand(layer, start, of_first(events, start))
         assert found[0, start] == pytest.approx(wanted, abs=1e-4)
         # Of the second user nothing is known.
-        assert found[1, start, : K + 1] == pytest.approx(layer.start.numpy()[start], abs=1e-5)
+        assert found[1, start, : K + 1] == pytest.approx(
+            layer.user_prior.start.numpy()[start], abs=1e-5
+        )
     assert not found[1, :, K + 1 :].any()
 
 
@@ -332,7 +334,7 @@ def test_the_prior_by_hand(world):
     columns = np.array([1.0] * K + [0.3] + [1.0] * (K + 1) + [0.3])
     parts = {"of_id": 1.0, "of_word": 1.0, "of_behaviour": 10.0}
     wanted = sum(p * (getattr(layer, n).numpy() ** 2 @ columns).sum() for n, p in parts.items())
-    wanted += 0.3 * (layer.of_user_word.numpy() ** 2).sum()
+    wanted += 0.3 * (layer.user_prior.of_word.numpy() ** 2).sum()
     assert float(layer.prior_loss()) == pytest.approx(7.0 * wanted / STARTS, rel=1e-4)
 
 
