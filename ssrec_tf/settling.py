@@ -42,7 +42,8 @@ _BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that returns half-way
 _EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are found, about
 _DOUBT = 100.0  # rows that hold each share to what it mostly is
-_MOSTLY = (1.0, 1.0, 1.0, 0.8)  # level, bias, taste, and what near items tell
+# Level, bias, taste, and what near items tell: of items that were met, and of those that were not.
+_MOSTLY = ((1.0, 1.0, 1.0, 0.8), (1.0, 1.0, 1.0, 0.5))
 
 
 # A batch, and which of its targets count: bool [batch, targets].
@@ -182,20 +183,40 @@ def settle_shares(rater: Rater, examples: Path, config: BatchConfig) -> None:
     settings += [(alone[3], sharpness) for sharpness in SHARPNESS]
     said = []
     for shares, sharpness in settings:
-        factors.shares.assign(shares)
-        factors.sharpness.assign(sharpness)
+        factors.shares.assign([shares, shares])
+        factors.sharpness.assign([sharpness, sharpness])
         said.append(np.concatenate([rater.ratings(batch, rated) for batch, rated in rows]))
-    said.append(np.concatenate([batch["target_ratings"][rated] for batch, rated in rows]))
-    nothing, *told, truth = np.stack(said).astype(float)  # [rated] each
-    told, left = [one - nothing for one in told], truth - nothing
-    found = []
-    for nearby, sharpness in zip(told[3:], SHARPNESS, strict=True):
-        parts = np.stack([*told[:3], nearby], axis=1)  # [rated, shares]
-        shares = shares_of(parts, left, np.array(_MOSTLY))
-        found.append((np.mean((left - parts @ shares) ** 2), shares, sharpness))
-    _, shares, sharpness = min(found, key=lambda one: one[0])
+    nothing, *told = np.stack(said).astype(float)  # [rated] each
+    truth = np.concatenate([batch["target_ratings"].numpy()[rated] for batch, rated in rows])
+    items = np.concatenate([batch["target_items"].numpy()[rated] for batch, rated in rows])
+    parts, left = np.stack(told, axis=1) - nothing[:, None], truth - nothing
+    unmet = (factors.unmet is not None) & ~rater.model.text.known_items[items]  # [rated]
+    found = [
+        _shares_and_sharpness(parts[kind], left[kind], np.array(mostly))
+        for kind, mostly in zip((~unmet, unmet), _MOSTLY, strict=True)
+    ]
+    shares, sharpness = zip(*found, strict=True)
     factors.shares.assign(shares)
     factors.sharpness.assign(sharpness)
+
+
+def _shares_and_sharpness(
+    parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Find shares of the parts, the last one by the sharpness that foretells `truth` best.
+
+    Args:
+        parts: float64 [n, 3 + sharpnesses].
+        truth: float64 [n].
+        mostly: float64 [4].
+    """
+    found = []
+    for nearby, sharpness in zip(parts.T[3:], SHARPNESS, strict=True):
+        chosen = np.stack([*parts.T[:3], nearby], axis=1)  # [n, shares]
+        shares = shares_of(chosen, truth, mostly)
+        found.append((float(np.sum((truth - chosen @ shares) ** 2)), shares, sharpness))
+    _, shares, sharpness = min(found, key=lambda one: one[0])  # of no rows the first
+    return shares, sharpness
 
 
 def shares_of(parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray) -> np.ndarray:

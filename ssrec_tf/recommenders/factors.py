@@ -89,9 +89,10 @@ class Factors(keras.layers.Layer):
         ):
             kept = self.add_weight(shape=shape, initializer=value, trainable=False, name=name)
             setattr(self, name, kept)
+        # Of candidates that were met, and of those that were not.
         for name, start in (("shares", SHARES), ("sharpness", SHARPNESS[0])):
-            settled = self.add_weight((4,), initializer="zeros", trainable=False, name=name)
-            settled.assign(start)
+            settled = self.add_weight((2, 4), initializer="zeros", trainable=False, name=name)
+            settled.assign([start, start])
             setattr(self, name, settled)
         self._frequencies = tf.constant(frequencies(config.waves))  # [paces, waves]
         self._prior = WeightPrior(config, text.item_counts)
@@ -159,8 +160,8 @@ class Factors(keras.layers.Layer):
         speaks: tf.Tensor,
         *,
         training: bool = False,
-    ) -> tf.Tensor:
-        """Make items' rows.
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Make items' rows, and those that their texts alone would give them.
 
         Args:
             refs: int32 [...], 0 for an item known by its text only.
@@ -171,14 +172,17 @@ class Factors(keras.layers.Layer):
             training: whether all items were met, padding apart.
 
         Returns:
-            float32 [..., members, 2 k + 3 + t].
+            float32 [..., members, 2 k + 3 + t] each.
         """
         along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
-        rows = self._learnt(refs, words, speaks)
-        if self.unmet is not None and not training:
-            rows = tf.where(speaks[..., None, None] > 0, rows, self.unmet.read(words, along))
+        rows = by_text = self._learnt(refs, words, speaks)
+        if self.unmet is not None:
+            by_text = self.unmet.read(words, along)
+            if not training:
+                rows = tf.where(speaks[..., None, None] > 0, rows, by_text)
         # [..., 1, t] by [members, 1]: each member trusts texts as far as it has learnt to.
-        return tf.concat([rows, along[..., None, :] * self.text_scale], axis=-1)
+        texts = along[..., None, :] * self.text_scale
+        return tf.concat([rows, texts], axis=-1), tf.concat([by_text, texts], axis=-1)
 
     def _learnt(self, refs: tf.Tensor, words: tf.Tensor, speaks: tf.Tensor) -> tf.Tensor:
         """What ids, words and co-occurrence say, as `read` has it: [..., members, 2 k + 3]."""
@@ -243,7 +247,12 @@ class Factors(keras.layers.Layer):
         return above - tf.linalg.matvec(design, weights)
 
     def score(
-        self, weights: tf.Tensor, rows: tf.Tensor, waves: tf.Tensor, nearby: tf.Tensor
+        self,
+        weights: tf.Tensor,
+        rows: tf.Tensor,
+        waves: tf.Tensor,
+        nearby: tf.Tensor,
+        shares: tf.Tensor,
     ) -> tf.Tensor:
         """Ratings above the mean, in deviations; each part counts by its share, see `settling`.
 
@@ -252,6 +261,7 @@ class Factors(keras.layers.Layer):
             rows: float32 [batch, targets, members, 2 k + 3 + t], of `read`.
             waves: float32 [batch, targets or 1, w], of the moments of the targets.
             nearby: float32 [batch, targets, members], of `nearby.told_nearby`.
+            shares: float32 [4], of `self.shares`.
 
         Returns:
             float32 [batch, targets, members].
@@ -261,7 +271,7 @@ class Factors(keras.layers.Layer):
         drift = tf.einsum("btw,mw,bmw->btm", waves, self._scales(), weights[..., cut:])
         bias = weights[:, None, :, 0] + drift  # [batch, targets, members]
         taste = tf.einsum("btmk,bmk->btm", loadings, weights[..., 1:cut])
-        of_level, of_bias, of_taste, of_nearby = tf.unstack(tf.convert_to_tensor(self.shares))
+        of_level, of_bias, of_taste, of_nearby = tf.unstack(shares)
         return of_level * level + of_bias * bias + of_taste * taste + of_nearby * nearby
 
     def loadings(self, rows: tf.Tensor) -> tf.Tensor:

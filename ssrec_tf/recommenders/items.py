@@ -244,18 +244,31 @@ class ItemVectors(keras.layers.Layer):
         next_level = tf.where(met > 0, tf.gather(self.next_bias, refs), self.next_unmet)
         next_states = self.next_item(shared) + next_ids
         directions = self._directions(texts.vectors)
-        factors = tf.zeros_like(directions[..., :0])
+        known = tf.gather(self._has_id, refs)  # [...]
+        factors = by_text = tf.zeros_like(directions[..., :0])
         if self.factors is not None:
             # Never dropped: an id adds to what the words say, and its prior holds it back.
-            known = tf.gather(self._has_id, refs)
-            factors = self.factors.read(refs, texts.words, directions, known, training=training)
+            factors, by_text = self.factors.read(
+                refs, texts.words, directions, known, training=training
+            )
         counted = self._sides(tf.gather(self.order, refs))  # [..., s + c + a] each
         as_told = self._sides(tf.convert_to_tensor(self.order_of_text))
         as_met, as_found = (
             tf.where(met[..., None] > 0, found, told(directions, by_text))
             for found, by_text in zip(counted, as_told, strict=True)
         )
-        return Items(states, level, next_states, next_level, directions, as_met, as_found, factors)
+        return Items(
+            states,
+            level,
+            next_states,
+            next_level,
+            directions,
+            as_met,
+            as_found,
+            factors=factors,
+            factors_by_text=by_text,
+            speaks=known,
+        )
 
     def _sides(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Part what is read of an event from what is read of a candidate: `as_met`, `as_found`.

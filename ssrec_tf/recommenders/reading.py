@@ -31,6 +31,8 @@ class Items(NamedTuple):
         as_found: float32 [..., s + c + a], how others tell it: as what comes after, as what
             goes together with others, and as an autoencoder finds it.
         factors: float32 [..., members, n], of `Factors.read`; [..., 0] where there are none.
+        factors_by_text: the same, by the text alone.
+        speaks: float32 [...], 0 for an item that is known by its text alone.
     """
 
     states: tf.Tensor
@@ -41,6 +43,8 @@ class Items(NamedTuple):
     as_met: tf.Tensor
     as_found: tf.Tensor
     factors: tf.Tensor
+    factors_by_text: tf.Tensor
+    speaks: tf.Tensor
 
 
 class Events(NamedTuple):
@@ -101,24 +105,6 @@ class NeuralReading(NamedTuple):
     user: tf.Tensor
     bias: tf.Tensor
     facts: tf.Tensor
-
-
-class Reading(NamedTuple):
-    """A behaviour read once, for any number of candidates.
-
-    Attributes:
-        query: float32 [batch, width + s + c + 1], for the next item, scaled.
-        moment: int64 [batch], when the newest event was; 0 where none has a time.
-        user: int32 [batch, user width], words of the user's text.
-        events: of the factorization, None where there is none.
-        neural: of the neural head, None where there is none.
-    """
-
-    query: tf.Tensor
-    moment: tf.Tensor
-    user: tf.Tensor
-    events: Events | None
-    neural: NeuralReading | None
 
 
 def attend(reading: NeuralReading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

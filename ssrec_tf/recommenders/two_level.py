@@ -5,7 +5,7 @@ and absent for an item that training never saw. A user is read from the history 
 so a new user needs no row anywhere. Item vectors can be stored: many candidates cost
 one reading of the behaviour.
 
-A pair is scored by a network (`neural_head`), by a factorization (`factors`), or by both.
+A pair is scored by a network (`neural_head`), by a factorization (`factor_head`), or by both.
 
 What comes next is found in several ways, added up: by what is learnt of texts, ids and their
 age, by what followed what in train, by what went together, and by a linear autoencoder of the
@@ -17,6 +17,8 @@ Reference:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,20 +26,11 @@ import tensorflow as tf
 from ssrec_tf.batching import Batch
 from ssrec_tf.errors import ConfigError
 from ssrec_tf.recommenders.base import Behaviour, Outputs, PairScores, normal
-from ssrec_tf.recommenders.factors import Factors
+from ssrec_tf.recommenders.factor_head import FactorHead, FactorReading
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
-from ssrec_tf.recommenders.nearby import places_of, told_nearby
 from ssrec_tf.recommenders.neural_head import NeuralHead, built_dense
-from ssrec_tf.recommenders.reading import (
-    Events,
-    Items,
-    NeuralReading,
-    Reading,
-    fading_mean,
-    pool_events,
-)
-from ssrec_tf.recommenders.strays import strays_left_out, strays_of
+from ssrec_tf.recommenders.reading import Items, NeuralReading, fading_mean, pool_events
 
 # What is learnt, what follows, what goes together, the autoencoder, popularity: as trained.
 _BALANCE = (1.0, 1.0, 1.0, 0.0, 1.0)
@@ -50,6 +43,20 @@ _SOURCE_SCALES = (
     ("popularity", 0.5),  # of a log share, once something is known of a user
     ("order_keep", 1.5),  # of a sigmoid: an event counts 0.8 of the one after it
 )
+
+
+class Reading(NamedTuple):
+    """A behaviour read once, for any number of candidates.
+
+    Attributes:
+        query: float32 [batch, width + s + c + a + 1], for the next item, scaled.
+        factors: of the factorization, None where there is none.
+        neural: of the neural head, None where there is none.
+    """
+
+    query: tf.Tensor
+    factors: FactorReading | None
+    neural: NeuralReading | None
 
 
 class TwoLevel(Indexed):
@@ -77,6 +84,9 @@ class TwoLevel(Indexed):
             labelled=labelled,
             factorized=pair_head != "neural",
         )
+        self.factor_head = None
+        if self.items.factors is not None:
+            self.factor_head = FactorHead(self.items.factors, self._counted_widths)
         self.head = None
         # Fresh weights are drawn in the order of making: another order, other weights.
         if pair_head != "factorization":
@@ -127,43 +137,15 @@ class TwoLevel(Indexed):
     def read(self, behaviour: Behaviour, history: Items, training: bool = False) -> Reading:
         """Read behaviours: `history` holds [batch, history] items."""
         stars = self.stars(behaviour.ratings)  # [batch, history]
-        moment = tf.maximum(tf.reduce_max(behaviour.times, axis=1), 0)  # no events have none
-        events = None
-        factors = self.items.factors
-        if factors is not None:
-            waves = factors.waves(behaviour.times, moment[:, None])
-            events = self._events(factors, history, waves, behaviour.ratings, behaviour.mask)
+        factors = None
+        if self.factor_head is not None:
+            labels = stars, self.strays(behaviour.ratings), behaviour.mask
+            factors = self.factor_head.read(history, behaviour.times, behaviour.user, labels)
         return Reading(
             query=self._next_query(history, behaviour.mask),
-            moment=moment,
-            user=behaviour.user,
-            events=events,
+            factors=factors,
             neural=self._neural(behaviour, history, stars, training),
         )
-
-    def _events(
-        self,
-        factors: Factors,
-        items: Items,
-        waves: tf.Tensor,
-        ratings: tf.Tensor,
-        mask: tf.Tensor,
-    ) -> Events:
-        """What users did, or are asked about, [batch, n], as `factors` see it."""
-        return Events(
-            rows=items.factors,
-            places=self._places(factors, items),
-            waves=waves,
-            stars=self.stars(ratings),
-            strays=self.strays(ratings),
-            mask=mask,
-        )
-
-    def _places(self, factors: Factors, items: Items) -> tf.Tensor:
-        """Where items lie: [..., members, p], see `nearby`."""
-        loadings = factors.loadings(items.factors)[..., 1:]  # without the bias' 1
-        companions = tf.split(items.as_met, self._counted_widths, axis=-1)[1]
-        return places_of(loadings, companions, items.directions, tf.identity(factors.sharpness))
 
     def _neural(
         self, behaviour: Behaviour, history: Items, stars: tf.Tensor, training: bool
@@ -230,34 +212,24 @@ class TwoLevel(Indexed):
         `now` int64 [batch, targets or 1]: when the candidates are met, in seconds since
         1970, 0 where that is unknown.
         """
-        levels = strays = tf.zeros([1, 1, 1])
-        factors = self.items.factors
-        if factors is not None and reading.events is not None:
-            weights = factors.posterior(reading.events, reading.user)
-            waves = factors.waves(now, reading.moment[:, None])
-            residuals = factors.residuals(reading.events, weights)
-            places, sharpness = self._places(factors, candidates), tf.identity(factors.sharpness)
-            nearby = told_nearby(reading.events, residuals, places, sharpness)
-            levels = factors.score(weights, candidates.factors, waves, nearby)
-            strays = strays_of(factors, reading.events, candidates.factors)
-        return self._pair_scores(reading, candidates, (levels, strays), training)
+        told = tf.zeros([1, 1, 1]), tf.zeros([1, 1, 1])
+        if self.factor_head is not None and reading.factors is not None:
+            told = self.factor_head.score(reading.factors, candidates, now)
+        return self._pair_scores(reading, candidates, told, training)
 
     def score_batch(
         self, reading: Reading, candidates: Items, batch: Batch, training: bool
     ) -> tuple[PairScores, PairScores | None]:
         """See `Indexed.score_batch`; a factorization learns of each rating what all others say."""
-        factors = self.items.factors
-        if not training or factors is None or reading.events is None:
+        if not training or self.factor_head is None or reading.factors is None:
             return super().score_batch(reading, candidates, batch, training)
-        waves = factors.waves(batch["target_times"], reading.moment[:, None])
-        ratings, peers = batch["target_ratings"], batch["target_peers"]
-        targets = self._events(factors, candidates, waves, ratings, peers)
-        levels = factors.left_out(reading.events, targets, reading.user)
-        strays = strays_left_out(factors, reading.events, targets)
-        cut = tf.shape(reading.events.mask)[1]
-        told = levels[:, cut:], strays[:, cut:]
-        scores = self._pair_scores(reading, candidates, told, training)
-        return scores, self._rated(levels[:, :cut], strays[:, :cut])
+        ratings = batch["target_ratings"]
+        labels = self.stars(ratings), self.strays(ratings), batch["target_peers"]
+        of_history, of_targets = self.factor_head.left_out(
+            reading.factors, candidates, batch["target_times"], labels
+        )
+        scores = self._pair_scores(reading, candidates, of_targets, training)
+        return scores, self._rated(*of_history)
 
     def _pair_scores(
         self,

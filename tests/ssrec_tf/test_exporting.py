@@ -52,7 +52,9 @@ class Exported:
         self.model = learning.make_recommender(encoder, world.text, statistics, config)
         learning.fit(self.model, world.examples, past_only=False, workdir=folder / "work")
         if config.pair_head == "factorization":
-            self.model.items.factors.shares.assign([0.9, 1.0, 1.1, 0.8])  # each part counts
+            self.model.items.factors.shares.assign(
+                [[0.9, 1.0, 1.1, 0.8], [0.7, 1.0, 0.9, 0.5]]
+            )  # each part counts
         self.folder = folder / "saved_model"
         self.graph = export(self.model, self.folder, max_history=16, card={"name": "planted"})
         self.serve = tf.saved_model.load(str(self.folder)).signatures

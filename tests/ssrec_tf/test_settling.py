@@ -149,20 +149,35 @@ def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world
     before = error_on_valid(model, world)
     settle_shares(Rater(model), world.examples, sizes_of(model))
     shares = model.items.factors.shares.numpy()
-    assert shares[[0, 2]].max() < 0.5  # drawn levels and tastes say nothing
+    assert shares[0, [0, 2]].max() < 0.5  # drawn levels and tastes say nothing
     assert error_on_valid(model, world) < before - 0.5
     settle_shares(Rater(model), world.examples, sizes_of(model))  # from anywhere, the same
     assert model.items.factors.shares.numpy() == pytest.approx(shares, abs=1e-4)
 
 
+def test_the_met_and_the_unmet_have_shares_of_their_own(world, cold_world, monkeypatch):
+    monkeypatch.setattr(settling, "_DOUBT", 1.0)
+    warm, cold = (factorized(one, 7.0) for one in (world, cold_world))
+    before = error_on_valid(cold, cold_world)
+    for model, one in ((warm, world), (cold, cold_world)):
+        settle_shares(Rater(model), one.examples, sizes_of(model))
+    met, unmet = warm.items.factors.shares.numpy()
+    assert np.abs(met - [1.0, 1.0, 1.0, 0.8]).max() > 0.3
+    assert unmet.tolist() == [1.0, 1.0, 1.0, 0.5]  # nobody asked
+    met, unmet = cold.items.factors.shares.numpy()
+    assert met == pytest.approx([1.0, 1.0, 1.0, 0.8])
+    assert np.abs(unmet - [1.0, 1.0, 1.0, 0.5]).max() > 0.3
+    assert error_on_valid(cold, cold_world) < 0.9 * before
+
+
 def test_what_a_neural_head_reads_is_left_whole(world):
     model = build(world, pair_head="both")
     settle_shares(Rater(model), world.examples, sizes_of(model))
-    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert model.items.factors.shares.numpy().tolist() == [[1.0, 1.0, 1.0, 0.0]] * 2
 
 
 def test_without_valid_rows_all_stays_as_learnt(world, monkeypatch):
     model = factorized(world, 7.0)
     monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
     settle_shares(Rater(model), world.examples, sizes_of(model))
-    assert model.items.factors.shares.numpy().tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert model.items.factors.shares.numpy().tolist() == [[1.0, 1.0, 1.0, 0.0]] * 2

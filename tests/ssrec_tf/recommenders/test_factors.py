@@ -54,7 +54,7 @@ def test_an_items_row_by_hand(world, ids):
     words = np.array([[5, 7, 7, 9, 0], [5, 7, 7, 9, 0]], np.int32)
     directions = np.random.default_rng(1).normal(size=(2, ENCODED))
     inputs = tf.constant([4, 4]), tf.constant(words), floats(directions), floats([1.0, 0.0])
-    rows = layer.read(*inputs).numpy()
+    rows, by_text = (part.numpy() for part in layer.read(*inputs))
     assert rows.shape == (2, STARTS, ROW)
     said = layer.of_word.numpy()[5] + 2 * layer.of_word.numpy()[7]
     met = np.tensordot(layer.behaviour.numpy()[4], layer.of_behaviour.numpy(), 1)
@@ -67,8 +67,15 @@ def test_an_items_row_by_hand(world, ids):
         said = of_word[5] + 2 * of_word[7] + along[1] @ of_axis[:-1] + of_axis[-1]
         said = said.reshape(STARTS, -1)
     assert rows[1, :, :-TEXT] == pytest.approx(said, abs=1e-5)
+    if ids:
+        assert by_text[1] == pytest.approx(rows[1])
+        difference = (along[0] - along[1]) @ of_axis[:-1]  # of the same words
+        difference = difference.reshape(STARTS, -1)
+        assert by_text[0, :, :-TEXT] == pytest.approx(said + difference, abs=1e-5)
+    else:
+        assert np.array_equal(by_text, rows)
     if ids:  # in training all are met, so time is spared
-        rows = layer.read(*inputs, training=True).numpy()
+        rows = layer.read(*inputs, training=True)[0].numpy()
         assert rows[0, :, :-TEXT] == pytest.approx(known, abs=1e-5)
     for start in range(STARTS):
         scale = layer.text_scale.numpy()[start, 0]
@@ -90,13 +97,13 @@ def test_an_unmet_item_stands_where_the_met_with_its_words_stand(world):
     layer.of_id.assign(np.concatenate([np.zeros((1, *told.shape[1:])), told]))
     layer.settle(refs, words, texts, np.full(30, 5))
     new, direction = np.array([[6, 6, 9, 11]], np.int32), rng.normal(size=(1, ENCODED))
-    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))
+    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))[0]
     wanted = of_word[new[0]].sum(0)
     wanted = wanted + np.tensordot(direction[0] @ layer.text_axes.numpy(), of_axis, 1)
     assert found.numpy()[0, :, :-TEXT] == pytest.approx(wanted, abs=0.1)
     before = found.numpy()
     layer.settle(refs[:1], words[:1], texts[:1], np.ones(1))  # one item tells nothing of others
-    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))
+    found = layer.read(tf.constant([0]), tf.constant(new), floats(direction), floats([0.0]))[0]
     assert np.array_equal(found.numpy(), before)
 
 
@@ -257,10 +264,10 @@ def test_a_score_by_hand(world):
     rows = rng.normal(size=(2, 4, STARTS, ROW))
     nearby = rng.normal(size=(2, 4, STARTS))
     told = (floats(weights), floats(rows), floats(waves), floats(nearby))
-    found = layer.score(*told).numpy()
+    found = layer.score(*told, floats([1.0, 1.0, 1.0, 0.0])).numpy()
     assert found.shape == (2, 4, STARTS)
-    layer.shares.assign([1.0, 1.0, 1.0, 0.5])
-    assert layer.score(*told).numpy() == pytest.approx(found + 0.5 * nearby, abs=1e-4)
+    moved = layer.score(*told, floats([1.0, 1.0, 1.0, 0.5])).numpy()
+    assert moved == pytest.approx(found + 0.5 * nearby, abs=1e-4)
     for user, target, start in np.ndindex(found.shape):
         scale = np.repeat(layer.drift.numpy()[start], 2 * SIZES.waves)
         wanted = score_by_hand(
@@ -357,39 +364,46 @@ def test_the_prior_is_a_part_of_the_training_loss_only(world):
 def test_factorization_alone_scores_by_the_posterior(world):
     model, batch = build(world, pair_head="factorization", factors=SIZES), batch_of(world)
     factors, statistics = model.items.factors, model.statistics
-    for variable in factors.trainable_variables:
+    drawn = [*factors.trainable_variables, factors.unmet.of_word, factors.unmet.of_axis]
+    for variable in drawn:
         variable.assign(np.random.default_rng(5).normal(size=variable.shape) * 0.3)
     model.items.store_behaviour(np.random.default_rng(6).normal(size=factors.behaviour.shape))
-    factors.shares.assign([1.0, 1.0, 1.0, 6.0])
+    factors.shares.assign([[1.0, 1.0, 1.0, 6.0], [0.5, 1.0, 0.8, 4.0]])
+    kinds = SHARPNESS[0], (3.0, 1.0, 0.5, 0.1)
+    factors.sharpness.assign(kinds)
     rng = np.random.default_rng(7)
     model.items.order.assign(rng.normal(size=model.items.order.shape))  # some go together
     refs = tf.range(31)
     texts = model.items.texts_of(refs)
     read = model.items.read(texts, refs)
-    every = factors.read(refs, texts.words, read.directions, model.items._has_id)
+    known = model.items._has_id
+    every, by_text = factors.read(refs, texts.words, read.directions, known)
     companions = tf.split(read.as_met, model.source_widths[1:-1], axis=-1)[1]
-    places = places_of(
-        factors.loadings(every)[..., 1:], companions, read.directions, tf.constant(SHARPNESS[0])
-    )
     items, targets = batch["history_items"], batch["target_items"]
     stars = (batch["history_ratings"] - statistics.mean) / statistics.deviation
     zero = tf.zeros([8, 1], tf.int64)  # times of this world are small
-    events = Events(
-        tf.gather(every, items),
-        tf.gather(places, items),
-        factors.waves(batch["history_times"], zero),
-        stars,
-        tf.zeros_like(stars),
-        tf.cast(items > 0, tf.float32),
-    )
-    weights = factors.posterior(events, tf.gather(world.text.user_tokens, batch["user"]))
-    now = factors.waves(batch["target_times"], zero)
-    left = factors.residuals(events, weights)
-    nearby = told_nearby(events, left, tf.gather(places, targets), tf.constant(SHARPNESS[0]))
-    assert np.abs(nearby.numpy()).max() > 0.05
-    level = factors.score(weights, tf.gather(every, targets), now, nearby)
-    wanted = statistics.mean + statistics.deviation * level.numpy().mean(-1)
-    assert model.scores_of(batch).rating.numpy() == pytest.approx(wanted, abs=1e-3)
+    waves, now = (factors.waves(batch[f"{part}_times"], zero) for part in ("history", "target"))
+    user, mask = tf.gather(world.text.user_tokens, batch["user"]), tf.cast(items > 0, tf.float32)
+    wanted = []
+    for rows, sharpness, shares in zip(
+        (every, by_text), kinds, factors.shares.numpy(), strict=True
+    ):
+        sharp = tf.constant(sharpness)
+        loadings = factors.loadings(rows)[..., 1:]
+        places = places_of(loadings, companions, read.directions, sharp)
+        of_history = tf.gather(rows, items), tf.gather(places, items)
+        events = Events(*of_history, waves, stars, tf.zeros_like(stars), mask)
+        weights = factors.posterior(events, user)
+        left = factors.residuals(events, weights)
+        nearby = told_nearby(events, left, tf.gather(places, targets), sharp)
+        assert np.abs(nearby.numpy()).max() > 0.05
+        level = factors.score(weights, tf.gather(rows, targets), now, nearby, shares).numpy()
+        wanted.append(statistics.mean + statistics.deviation * level.mean(-1))
+    met = tf.gather(known, targets).numpy() > 0  # of the others texts tell all
+    found = model.scores_of(batch).rating.numpy()
+    assert found[met] == pytest.approx(wanted[0][met], abs=1e-3)
+    assert found[~met] == pytest.approx(wanted[1][~met], abs=1e-3)
+    assert np.abs(wanted[0] - wanted[1])[~met].max() > 0.1
 
 
 def test_it_is_the_choice_where_there_are_ratings(world, implicit_world):

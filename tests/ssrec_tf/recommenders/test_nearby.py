@@ -71,7 +71,7 @@ def test_residuals_are_ratings_less_scores(world):
     events = events_of(layer)
     weights = layer.posterior(events, USER)
     nothing = tf.zeros([2, 5, layer.config.starts])
-    said = layer.score(weights, events.rows, events.waves, nothing).numpy()
+    said = layer.score(weights, events.rows, events.waves, nothing, tf.ones([4])).numpy()
     left = layer.residuals(events, weights).numpy()
     stars = events.stars.numpy()
     rated = [0, 2, 3]  # by the first user; the second has only padding

@@ -28,7 +28,7 @@ def made(factorized=False):
 
 def items(seed, count):
     rng = np.random.default_rng(seed)
-    shapes = ((WIDTH,), (), (WIDTH,), (), (ENCODED,), (0,), (0,), (0,))
+    shapes = ((WIDTH,), (), (WIDTH,), (), (ENCODED,), (0,), (0,), (0,), (0,), ())
     values = [rng.normal(size=(1, count, *shape)) for shape in shapes]
     return Items(*(tf.constant(value, tf.float32) for value in values))
 
