@@ -229,14 +229,22 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     ),
     **dict.fromkeys(("valid", "test", "teacher_weight"), (0, 1)),
     **dict.fromkeys(
-        ("batch_size", "evaluate_every", "checkpoint_every", "patience", "k", "width", "starts"),
-        (1, inf),
+        ("evaluate_every", "checkpoint_every", "patience", "k", "width", "starts"), (1, inf)
     ),
     **dict.fromkeys(("max_history", "max_targets", "max_item_tokens", "word_min_items"), (1, inf)),
     **{"accumulate": (1, inf), "layers": (0, inf), "met_often": (0, inf)},
     **{"level_precision": (0, inf), "rare_items": (0, inf)},
     **dict.fromkeys(
-        ("seed", "bootstrap", "steps", "encoder_steps", "warmup_steps", "max_user_tokens"), (0, inf)
+        (
+            "batch_size",
+            "seed",
+            "bootstrap",
+            "steps",
+            "encoder_steps",
+            "warmup_steps",
+            "max_user_tokens",
+        ),
+        (0, inf),
     ),
     **dict.fromkeys(
         ("learning_rate", "weight_decay", "rating_weight", "click_weight", "next_item_weight"),

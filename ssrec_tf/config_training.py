@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ssrec_tf.config_ensemble import EnsembleConfig
 from ssrec_tf.config_objectives import TaskConfig
 from ssrec_tf.config_regularisation import RegularisationConfig
+
+_SIZES = (32, 64, 128, 256)  # of a batch, unless one is given
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class DevicesConfig:
 class LoopConfig:
     """How long a training lasts and how often it looks up.
 
+    `batch_size` of 0: 32, and of heads over stored items as many as let the steps read each
+    user's log once, 256 at most: a step over a large catalogue costs much, a user more little.
     `steps` of a pretraining may be 0: a published encoder is then left as it is. `xla`: the
     whole step is compiled by XLA, once for each length of the histories.
     `compute_dtype`: float32, or bfloat16, in which matrices are then multiplied on a chip that
@@ -52,13 +56,20 @@ class LoopConfig:
     """
 
     steps: int = 1000
-    batch_size: int = 32
+    batch_size: int = 0
     evaluate_every: int = 100
     checkpoint_every: int = 100
     patience: int = 5
     seed: int = 7
     xla: bool = False
     compute_dtype: str = "float32"
+
+    def sized(self, users: int = 0) -> LoopConfig:
+        """Choose a batch size where none is given, for so many users."""
+        wanted = self.batch_size or next(
+            size for size in _SIZES if size >= min(users / max(self.steps, 1), _SIZES[-1])
+        )
+        return replace(self, batch_size=wanted)
 
 
 @dataclass(frozen=True)

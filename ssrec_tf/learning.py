@@ -79,6 +79,7 @@ def pretrain(
     """
     if config.loop.steps == 0:
         return not_trained(workdir)
+    config = replace(config, loop=config.loop.sized())
     keras.utils.set_random_seed(config.loop.seed)
     objective = make_objective(encoder, text, config)
     sizes = BatchConfig(config.loop.batch_size, 128, 1, past_only=past_only)
@@ -134,6 +135,9 @@ def make_recommender(
     if config.reading not in readings:
         raise ConfigError(f"train.reading={config.reading!r} must be one of {', '.join(readings)}")
     encoder.freeze_base()
+    # A joint reading encodes all that it reads: there a large batch is no bargain.
+    users = 0 if config.reading == "joint" else len(text.user_tokens)
+    config = replace(config, loop=config.loop.sized(users))
     model = readings[config.reading](encoder, text, statistics, config)
     model.build_layers()
     return model
@@ -282,7 +286,8 @@ def _measure(
 
 def batch_config(config: TrainConfig, *, past_only: bool) -> BatchConfig:
     """Sizes of a fine-tuning batch."""
-    return BatchConfig(config.loop.batch_size, config.max_history, config.max_targets, past_only)
+    size = config.loop.sized().batch_size
+    return BatchConfig(size, config.max_history, config.max_targets, past_only)
 
 
 def _monitor(model: Recommender) -> str:
