@@ -89,8 +89,7 @@ class Factors(keras.layers.Layer):
         ):
             kept = self.add_weight(shape=shape, initializer=value, trainable=False, name=name)
             setattr(self, name, kept)
-        # Of candidates that were met, and of those that were not.
-        for name, start in (("shares", SHARES), ("sharpness", SHARPNESS[0])):
+        for name, start in (("shares", SHARES), ("sharpness", SHARPNESS[0])):  # met, unmet
             settled = self.add_weight((2, 4), initializer="zeros", trainable=False, name=name)
             settled.assign([start, start])
             setattr(self, name, settled)
