@@ -135,10 +135,11 @@ def make_recommender(
     if config.reading not in readings:
         raise ConfigError(f"train.reading={config.reading!r} must be one of {', '.join(readings)}")
     encoder.freeze_base()
-    # A joint reading encodes all that it reads: there a large batch is no bargain.
-    users = 0 if config.reading == "joint" else len(text.user_tokens)
+    reading = readings[config.reading]
+    # What encodes all that it reads has no bargain in a large batch.
+    users = len(text.user_tokens) if issubclass(reading, Indexed) else 0
     config = replace(config, loop=config.loop.sized(users))
-    model = readings[config.reading](encoder, text, statistics, config)
+    model = reading(encoder, text, statistics, config)
     model.build_layers()
     return model
 

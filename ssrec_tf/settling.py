@@ -44,8 +44,6 @@ _EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are fo
 _DOUBT = 100.0  # rows that hold each share to what it mostly is
 # Level, bias, taste, and what near items tell: of items that were met, and of those that were not.
 _MOSTLY = ((1.0, 1.0, 1.0, 0.8), (1.0, 1.0, 1.0, 0.5))
-
-
 # A batch, and which of its targets count: bool [batch, targets].
 Rows = tuple[Batch, np.ndarray]
 
@@ -123,8 +121,10 @@ def settle_levels(rater: Rater, examples: Path, config: BatchConfig) -> None:
         config: sizes of a batch.
     """
     model, factors = rater.model, _alone(rater.model)
+    if factors is None or factors.unmet is None:
+        return
     rows = _some(examples, config)
-    if factors is None or factors.unmet is None or not rows:
+    if not rows:
         return
     logs, ratings = columns_of_train(examples, "items", "ratings")
     levels = model.items.every().factors[..., factors.config.width].numpy()  # [items + 1, members]
@@ -173,8 +173,11 @@ def settle_shares(rater: Rater, examples: Path, config: BatchConfig) -> None:
         examples: folder of `write_examples`.
         config: sizes of a batch.
     """
-    factors, rows = _alone(rater.model), _some(examples, config)
-    if factors is None or not rows:
+    factors = _alone(rater.model)
+    if factors is None:
+        return
+    rows = _some(examples, config)
+    if not rows:
         return
     # A rating is a constant and parts by their shares: no part, then each alone; the last part
     # is what near items tell, by each sharpness.

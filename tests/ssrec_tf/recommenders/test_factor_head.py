@@ -36,7 +36,7 @@ def items(levels, by_text, speaks, seed=0):
     )
 
 
-def scored(world, speaks, stars=1.0, ids=True):
+def scored(world, speaks, ids=True):
     """Levels of candidates whose own level is 1 and whose texts tell 0, as of the history."""
     layer = factors_of(world, ids=ids)
     layer.user_prior.start.assign(tf.zeros_like(layer.user_prior.start))
@@ -46,7 +46,7 @@ def scored(world, speaks, stars=1.0, ids=True):
     history = items(ones, zeros, ones)
     mask = floats(ones * [[1.0], [0.0]])  # the second user did nothing
     times = tf.zeros([2, COUNT], tf.int64)
-    reading = head.read(history, times, USER, (floats(ones * stars), floats(zeros), mask))
+    reading = head.read(history, times, USER, (floats(ones), floats(zeros), mask))
     # A candidate that nobody met has no other row than its text's.
     candidates = items(np.asarray(speaks), np.zeros_like(speaks), speaks, seed=1)
     levels, strays = head.score(reading, candidates, tf.zeros([2, 1], tf.int64))
