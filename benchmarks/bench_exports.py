@@ -62,7 +62,7 @@ class World:
 
     def error(self, model: Recommender) -> float:
         """RMSE on the valid part, whose films are known by their texts alone."""
-        sizes = learning.batch_config(self.config.train, past_only=False)
+        sizes = learning.batch_config(model.config, past_only=False)
         found, _ = score_rows(model, self.examples, "valid", sizes, self.rows)
         return float(np.sqrt(np.mean((found - self.truth) ** 2)))
 

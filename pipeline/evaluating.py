@@ -42,7 +42,7 @@ def evaluator(context: Context) -> None:
     with stages("evaluate", 4) as begin:
         begin("score the test rows, rank the catalogue")
         model = _trained_model(context, tables, split)
-        scores = {MODEL: _scores(model, tables, split, examples, config, users)}
+        scores = {MODEL: _scores(model, tables, split, examples, users)}
         ranking = scores[MODEL].ranking
         begin("fit the baselines")
         for baseline in available(tables):
@@ -96,13 +96,12 @@ def _scores(
     tables: Tables,
     split: Split,
     examples: Path,
-    config: RunConfig,
     users: np.ndarray,
 ) -> Scores:
     from ssrec_tf import learning
     from ssrec_tf.scoring import score_and_rank
 
-    sizes = learning.batch_config(config.train, past_only=split.past_only)
+    sizes = learning.batch_config(model.config, past_only=split.past_only)
     return score_and_rank(model, examples, "test", sizes, tables, split, users)
 
 

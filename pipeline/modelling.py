@@ -89,7 +89,7 @@ def trainer(context: Context) -> None:
             extra=serving_assets(tables, split, config.text),
         )
         begin("render and score raw rows")
-        rows = _raw_rows(model, tables, split, examples, config)
+        rows = _raw_rows(model, tables, split, examples)
         begin("compare with Keras, loaded three ways")
         worst = check_scores(folder, *with_odd_pairs(graph, *rows))
     shown = ", ".join(f"{way} {value:.1e}" for way, value in worst.items())
@@ -116,7 +116,7 @@ def _keep_logs(context: Context) -> None:
 
 
 def _raw_rows(
-    model: Recommender, tables: Tables, split: Split, examples: Path, config: RunConfig
+    model: Recommender, tables: Tables, split: Split, examples: Path
 ) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
     """Render some valid rows as raw strings, and score them by Keras from references."""
     from ssrec_tf import learning
@@ -125,7 +125,7 @@ def _raw_rows(
     # User by user, so that few batches hold them.
     users = tables.interactions.loc[split.valid, "user"]
     rows = users.sort_values(kind="stable").index.to_numpy()[:_CHECKED_ROWS]
-    sizes = learning.batch_config(config.train, past_only=split.past_only)
+    sizes = learning.batch_config(model.config, past_only=split.past_only)
     rating, click = score_rows(model, examples, "valid", sizes, rows)
     behaviours, items = render_pairs(model.text, tables, split, rows)
     return behaviours, items, {"rating": rating, "click_probability": click}

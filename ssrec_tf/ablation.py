@@ -245,7 +245,7 @@ def run_cell(
     model = learning.make_recommender(encoder, text, statistics, settings.train)
     distillation.fit(model, work / "examples", workdir=work / "train", **ahead)
     settling.finish(model, work / "examples", **ahead)
-    sizes = learning.batch_config(settings.train, **ahead)
+    sizes = learning.batch_config(model.config, **ahead)
     # The whole split: what a user has seen does not hang on whose labels were kept.
     return score_and_rank(model, work / "examples", part, sizes, tables, split, users)
 

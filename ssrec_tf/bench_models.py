@@ -180,7 +180,7 @@ class Bench:
         )
         distillation.fit(model, examples, workdir=work / "train", **ahead)
         settling.finish(model, examples, **ahead)
-        sizes = learning.batch_config(train, **ahead)
+        sizes = learning.batch_config(model.config, **ahead)
         return score_and_rank(model, examples, part, sizes, tables, split, self.users(part))
 
 

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.nearby import SHARPNESS
 
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
-_FEWEST_NEW, _NEW_BATCHES = 64, 64
+_FEWEST, _NEW_BATCHES = 64, 64  # rated rows, below which nothing is settled by them
 _BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that returns half-way
 _EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are found, about
@@ -63,10 +64,10 @@ def finish(model: Recommender, examples: Path, *, past_only: bool) -> None:
     if past_only:
         learning.follow_recent(model, examples)
     sizes = learning.batch_config(model.config, past_only=past_only)
-    rater = Rater(model)
-    settle_levels(rater, examples, sizes)
-    settle_unmet(rater, examples, sizes)
-    settle_shares(rater, examples, sizes)
+    rater = Rater(model, examples, sizes)
+    settle_levels(rater)
+    settle_unmet(rater)
+    settle_shares(rater)
     balance_sources(model, examples, sizes)
 
 
@@ -75,12 +76,21 @@ class Rater:
 
     Args:
         model: trained, with items stored; what is settled of it may change at any time.
+        examples: folder of `write_examples`.
+        config: sizes of a batch.
     """
 
-    def __init__(self, model: Indexed) -> None:
-        """Compile nothing until it is asked."""
-        self.model = model
+    def __init__(self, model: Indexed, examples: Path, config: BatchConfig) -> None:
+        """Compile and read nothing until it is asked."""
+        self.model, self.examples, self.config = model, examples, config
         self._scores = tf.function(model.scores_of, reduce_retracing=True, autograph=False)
+
+    @functools.cached_property
+    def rows(self) -> list[Rows]:
+        """Rated targets of the valid part, of about `_EXAMPLES` examples."""
+        batches = some_batches(self.examples, "valid", self.config, _EXAMPLES)
+        found = [(batch, _rated(batch)) for batch in batches]
+        return [pair for pair in found if pair[1].any()]
 
     def ratings(self, batch: Batch, chosen: np.ndarray) -> np.ndarray:
         """Rate the targets that are `chosen`, bool [batch, targets]: float [chosen], unclipped."""
@@ -108,7 +118,7 @@ class Rater:
         return min(errors, key=lambda option: errors[option])
 
 
-def settle_levels(rater: Rater, examples: Path, config: BatchConfig) -> None:
+def settle_levels(rater: Rater) -> None:
     """Find how far items' levels return to plain biases, by which valid ratings are foretold best.
 
     In training an item's level has heard each rating that it is asked for, so it is held hard,
@@ -117,16 +127,11 @@ def settle_levels(rater: Rater, examples: Path, config: BatchConfig) -> None:
 
     Args:
         rater: of the model.
-        examples: folder of `write_examples`.
-        config: sizes of a batch.
     """
     model, factors = rater.model, _alone(rater.model)
-    if factors is None or factors.unmet is None:
+    if factors is None or factors.unmet is None or not rater.rows:
         return
-    rows = _some(examples, config)
-    if not rows:
-        return
-    logs, ratings = columns_of_train(examples, "items", "ratings")
+    logs, ratings = columns_of_train(rater.examples, "items", "ratings")
     levels = model.items.every().factors[..., factors.config.width].numpy()  # [items + 1, members]
     plain = learning.item_levels(model, logs, ratings, _PLAIN)[:, None]
     rated = ~np.isnan(np.concatenate(ratings))
@@ -137,25 +142,24 @@ def settle_levels(rater: Rater, examples: Path, config: BatchConfig) -> None:
     def go_back(part: float) -> None:
         factors.assign_levels(own + part * way)
 
-    go_back(rater.least(_BACK, go_back, rows))
+    go_back(rater.least(_BACK, go_back, rater.rows))
     model.items.settle()
 
 
-def settle_unmet(rater: Rater, examples: Path, config: BatchConfig) -> None:
+def settle_unmet(rater: Rater) -> None:
     """Find the `met_often` by which the valid part's unmet items are rated best, if it may be.
 
     Args:
         rater: of the model.
-        examples: folder of `write_examples`.
-        config: sizes of a batch.
     """
     model, factors = rater.model, rater.model.items.factors
     if factors is None or factors.unmet is None or model.config.factors.met_often:
         return
     unmet, known = factors.unmet, model.text.known_items
-    every = ((batch, _new(known, batch)) for batch in evaluation_batches(examples, "valid", config))
+    batches = evaluation_batches(rater.examples, "valid", rater.config)
+    every = ((batch, _new(known, batch)) for batch in batches)
     rows = list(itertools.islice((pair for pair in every if pair[1].any()), _NEW_BATCHES))
-    if sum(new.sum() for _, new in rows) < _FEWEST_NEW:
+    if sum(new.sum() for _, new in rows) < _FEWEST:
         return
 
     def tell(often: float) -> None:
@@ -165,18 +169,17 @@ def settle_unmet(rater: Rater, examples: Path, config: BatchConfig) -> None:
     tell(rater.least(_OFTEN, tell, rows))
 
 
-def settle_shares(rater: Rater, examples: Path, config: BatchConfig) -> None:
+def settle_shares(rater: Rater) -> None:
     """Find `shares` and `sharpness` of the factors by which valid ratings are foretold best.
 
     Args:
         rater: of the model, its unmet items settled.
-        examples: folder of `write_examples`.
-        config: sizes of a batch.
     """
     factors = _alone(rater.model)
     if factors is None:
         return
-    rows = _some(examples, config)
+    factors.shares.assign(_MOSTLY)
+    rows = rater.rows
     if not rows:
         return
     # A rating is a constant and parts by their shares: no part, then each alone; the last part
@@ -191,9 +194,10 @@ def settle_shares(rater: Rater, examples: Path, config: BatchConfig) -> None:
         said.append(np.concatenate([rater.ratings(batch, rated) for batch, rated in rows]))
     nothing, *told = np.stack(said).astype(float)  # [rated] each
     truth = np.concatenate([batch["target_ratings"].numpy()[rated] for batch, rated in rows])
-    items = np.concatenate([batch["target_items"].numpy()[rated] for batch, rated in rows])
     parts, left = np.stack(told, axis=1) - nothing[:, None], truth - nothing
-    unmet = (factors.unmet is not None) & ~rater.model.text.known_items[items]  # [rated]
+    known = rater.model.text.known_items
+    new = np.concatenate([_new(known, batch)[rated] for batch, rated in rows])
+    unmet = new & (factors.unmet is not None)  # [rated]
     found = [
         _shares_and_sharpness(parts[kind], left[kind], np.array(mostly))
         for kind, mostly in zip((~unmet, unmet), _MOSTLY, strict=True)
@@ -211,14 +215,17 @@ def _shares_and_sharpness(
     Args:
         parts: float64 [n, 3 + sharpnesses].
         truth: float64 [n].
-        mostly: float64 [4].
+        mostly: float64 [4], found where rows are few: how large a part is, and so how much a row
+            of doubt weighs, would be known from them alone.
     """
+    if len(truth) < _FEWEST:
+        return mostly, SHARPNESS[0]
     found = []
     for nearby, sharpness in zip(parts.T[3:], SHARPNESS, strict=True):
         chosen = np.stack([*parts.T[:3], nearby], axis=1)  # [n, shares]
         shares = shares_of(chosen, truth, mostly)
         found.append((float(np.sum((truth - chosen @ shares) ** 2)), shares, sharpness))
-    _, shares, sharpness = min(found, key=lambda one: one[0])  # of no rows the first
+    _, shares, sharpness = min(found, key=lambda one: one[0])
     return shares, sharpness
 
 
@@ -245,13 +252,6 @@ def shares_of(parts: np.ndarray, truth: np.ndarray, mostly: np.ndarray) -> np.nd
 def _alone(model: Indexed) -> Factors | None:
     """The factorization, unless a network reads it and makes of it no sum of parts."""
     return None if model.config.pair_head == "both" else model.items.factors
-
-
-def _some(examples: Path, config: BatchConfig) -> list[Rows]:
-    """Rated targets of the valid part, of about `_EXAMPLES` examples."""
-    batches = some_batches(examples, "valid", config, _EXAMPLES)
-    found = [(batch, _rated(batch)) for batch in batches]
-    return [pair for pair in found if pair[1].any()]
 
 
 def _rated(batch: Batch) -> np.ndarray:

@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 
 from ssrec_tf import settling
 from ssrec_tf.config import FactorConfig
+from ssrec_tf.recommenders.nearby import SHARPNESS
 from ssrec_tf.scoring import score_part
 from ssrec_tf.settling import Rater, finish, settle_levels, settle_shares, settle_unmet, shares_of
 from ssrec_tf.statistics import LabelStatistics
@@ -53,6 +54,10 @@ def factorized(world, often, seed=3):
     return model
 
 
+def rater_of(model, world):
+    return Rater(model, world.examples, sizes_of(model))
+
+
 def error_on_valid(model, world):
     """Of all the valid part's rows, scored as every evaluation scores them."""
     found = score_part(model, world.examples, "valid", sizes_of(model), world.split.valid)
@@ -62,9 +67,9 @@ def error_on_valid(model, world):
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, seed):
-    monkeypatch.setattr(settling, "_FEWEST_NEW", 1)
+    monkeypatch.setattr(settling, "_FEWEST", 1)
     model = factorized(cold_world, 0.0, seed)
-    settle_unmet(Rater(model), cold_world.examples, sizes_of(model))
+    settle_unmet(rater_of(model, cold_world))
     errors = {
         often: error_on_valid(factorized(cold_world, often, seed), cold_world)
         for often in (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -76,10 +81,10 @@ def test_an_unmet_item_is_read_as_suits_the_valid_part(cold_world, monkeypatch, 
 
 @pytest.mark.parametrize("often", [0.0, 7.0])
 def test_what_is_given_or_rests_on_few_rows_is_not_chosen(cold_world, often, monkeypatch):
-    monkeypatch.setattr(settling, "_FEWEST_NEW", 1 if often else 10_000)
+    monkeypatch.setattr(settling, "_FEWEST", 1 if often else 10_000)
     model = factorized(cold_world, often)
     before = model.items.factors.unmet.of_word.numpy()
-    settle_unmet(Rater(model), cold_world.examples, sizes_of(model))
+    settle_unmet(rater_of(model, cold_world))
     assert model.items.factors.unmet.often == (often or 100.0)
     assert np.array_equal(before, model.items.factors.unmet.of_word.numpy())
 
@@ -118,7 +123,7 @@ def test_levels_return_to_biases_as_suits_the_valid_part(world, drawn, seed, wan
         model.items.factors.of_id.assign(moved)
         errors[back] = error_on_valid(model, world), moved
     model.items.factors.of_id.assign(own)
-    settle_levels(Rater(model), world.examples, sizes_of(model))
+    settle_levels(rater_of(model, world))
     best = min(errors, key=lambda back: errors[back][0])
     assert len({error for error, _ in errors.values()}) == 5
     assert best == wanted  # drawn alone, they say nothing
@@ -147,11 +152,11 @@ def test_what_is_noise_is_believed_less_and_the_valid_part_is_rated_better(world
     monkeypatch.setattr(settling, "_DOUBT", 1.0)
     model = factorized(world, 7.0)
     before = error_on_valid(model, world)
-    settle_shares(Rater(model), world.examples, sizes_of(model))
+    settle_shares(rater_of(model, world))
     shares = model.items.factors.shares.numpy()
     assert shares[0, [0, 2]].max() < 0.5  # drawn levels and tastes say nothing
     assert error_on_valid(model, world) < before - 0.5
-    settle_shares(Rater(model), world.examples, sizes_of(model))  # from anywhere, the same
+    settle_shares(rater_of(model, world))  # from anywhere, the same
     assert model.items.factors.shares.numpy() == pytest.approx(shares, abs=1e-4)
 
 
@@ -160,7 +165,7 @@ def test_the_met_and_the_unmet_have_shares_of_their_own(world, cold_world, monke
     warm, cold = (factorized(one, 7.0) for one in (world, cold_world))
     before = error_on_valid(cold, cold_world)
     for model, one in ((warm, world), (cold, cold_world)):
-        settle_shares(Rater(model), one.examples, sizes_of(model))
+        settle_shares(rater_of(model, one))
     met, unmet = warm.items.factors.shares.numpy()
     assert np.abs(met - [1.0, 1.0, 1.0, 0.8]).max() > 0.3
     assert unmet.tolist() == [1.0, 1.0, 1.0, 0.5]  # nobody asked
@@ -172,12 +177,18 @@ def test_the_met_and_the_unmet_have_shares_of_their_own(world, cold_world, monke
 
 def test_what_a_neural_head_reads_is_left_whole(world):
     model = build(world, pair_head="both")
-    settle_shares(Rater(model), world.examples, sizes_of(model))
+    settle_shares(rater_of(model, world))
     assert model.items.factors.shares.numpy().tolist() == [[1.0, 1.0, 1.0, 0.0]] * 2
 
 
-def test_without_valid_rows_all_stays_as_learnt(world, monkeypatch):
-    model = factorized(world, 7.0)
-    monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
-    settle_shares(Rater(model), world.examples, sizes_of(model))
-    assert model.items.factors.shares.numpy().tolist() == [[1.0, 1.0, 1.0, 0.0]] * 2
+@pytest.mark.parametrize("rows", ["few", "none"])
+def test_by_few_valid_rows_a_part_counts_as_it_mostly_does(world, cold_world, rows, monkeypatch):
+    monkeypatch.setattr(settling, "_FEWEST", 10_000)
+    if rows == "none":
+        monkeypatch.setattr(settling, "some_batches", lambda *_: iter(()))
+    for one in (world, cold_world):
+        model = factorized(one, 7.0)
+        settle_shares(rater_of(model, one))
+        found = model.items.factors.shares.numpy()
+        assert found == pytest.approx(np.array([[1, 1, 1, 0.8], [1, 1, 1, 0.5]]))
+        assert model.items.factors.sharpness.numpy() == pytest.approx(np.array([SHARPNESS[0]] * 2))
