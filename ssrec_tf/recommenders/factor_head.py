@@ -31,14 +31,14 @@ class FactorReading(NamedTuple):
     """A behaviour, as a factorization reads it.
 
     Attributes:
-        met: its events, by what is known of their items.
-        by_text: the same events by the items' texts alone.
+        history: items of its events, [batch, history].
+        events: the same, by what is known of them.
         moment: int64 [batch], when the newest event was; 0 where none has a time.
         user: int32 [batch, user width], words of the user's text.
     """
 
-    met: Events
-    by_text: Events
+    history: Items
+    events: Events
     moment: tf.Tensor
     user: tf.Tensor
 
@@ -68,9 +68,7 @@ class FactorHead:
         """
         moment = tf.maximum(tf.reduce_max(times, axis=1), 0)  # no events have none
         waves = self.factors.waves(times, moment[:, None])
-        met = self._events(history, history.factors, MET, waves, labels)
-        by_text = self._events(history, history.factors_by_text, UNMET, waves, labels)
-        return FactorReading(met, by_text, moment, user)
+        return FactorReading(history, self._events(history, waves, labels), moment, user)
 
     def score(self, reading: FactorReading, candidates: Items, now: tf.Tensor) -> Told:
         """Say levels and strays of candidates [batch, targets].
@@ -81,13 +79,13 @@ class FactorHead:
             now: int64 [batch, targets or 1], when they are met, 0 where that is unknown.
         """
         waves = self.factors.waves(now, reading.moment[:, None])
-        met = self._told(reading.user, reading.met, candidates, MET, waves)
+        met = self._told(reading.user, reading.events, candidates, MET, waves)
         if self.factors.unmet is None:
             return met
         unmet = candidates.speaks == 0  # [batch, targets]
         by_text = tf.cond(
             tf.reduce_any(unmet),
-            lambda: self._told(reading.user, reading.by_text, candidates, UNMET, waves),
+            lambda: self._told(reading.user, self._by_text(reading), candidates, UNMET, waves),
             lambda: met,
         )
         levels, strays = (
@@ -107,24 +105,22 @@ class FactorHead:
             labels: `stars`, `strays` and `mask` of `Events`, [batch, targets] each.
         """
         waves = self.factors.waves(now, reading.moment[:, None])
-        events = self._events(targets, targets.factors, MET, waves, labels)
-        levels = self.factors.left_out(reading.met, events, reading.user)
-        strays = strays_left_out(self.factors, reading.met, events)
-        cut = tf.shape(reading.met.mask)[1]
+        events = self._events(targets, waves, labels)
+        levels = self.factors.left_out(reading.events, events, reading.user)
+        strays = strays_left_out(self.factors, reading.events, events)
+        cut = tf.shape(reading.events.mask)[1]
         return (levels[:, :cut], strays[:, :cut]), (levels[:, cut:], strays[:, cut:])
 
-    def _events(
-        self,
-        items: Items,
-        rows: tf.Tensor,
-        kind: int,
-        waves: tf.Tensor,
-        labels: tuple[tf.Tensor, ...],
-    ) -> Events:
-        """What users did, or are asked about, [batch, n], with these rows of the items."""
+    def _events(self, items: Items, waves: tf.Tensor, labels: tuple[tf.Tensor, ...]) -> Events:
+        """What users did, or are asked about, [batch, n], by what is known of the items."""
         stars, strays, mask = labels
-        places = self._places(items, rows, kind)
-        return Events(rows, places, waves, stars=stars, strays=strays, mask=mask)
+        places = self._places(items, items.factors, MET)
+        return Events(items.factors, places, waves, stars=stars, strays=strays, mask=mask)
+
+    def _by_text(self, reading: FactorReading) -> Events:
+        """The events of a history by texts alone; made in the branch that asks for them."""
+        rows = reading.history.factors_by_text
+        return reading.events._replace(rows=rows, places=self._places(reading.history, rows, UNMET))
 
     def _places(self, items: Items, rows: tf.Tensor, kind: int) -> tf.Tensor:
         """Where items lie by these rows: [..., members, p], see `nearby`."""
