@@ -207,19 +207,21 @@ class Indexed(Recommender):
         """Read a batch's behaviours and look its candidates up; `seed` changes texts."""
         behaviour = self.behaviour_of(batch, seed)
         events, targets = behaviour.items, batch["target_items"]  # [batch, history], [.., targets]
+        refs = tf.concat([events, targets], axis=1)
         mentions = self.config.loop.batch_size * (self.config.max_history + self.config.max_targets)
-        if not self.encoder.trainable and len(self.text.item_tokens) < mentions:
-            # A catalogue smaller than what a batch may mention: each item is read once.
-            refs = tf.range(len(self.text.item_tokens))
-            every = self.items.read(self._texts(refs, training, seed), refs, keep, training)
-            history = Items(*(tf.gather(part, events) for part in every))
-            candidates = Items(*(tf.gather(part, targets) for part in every))
-        else:
-            refs = tf.concat([events, targets], axis=1)
-            both = self.items.read(self._texts(refs, training, seed), refs, keep, training)
-            cut = tf.shape(events)[1]
-            history = Items(*(part[:, :cut] for part in both))
-            candidates = Items(*(part[:, cut:] for part in both))
+        if not training:
+            rows, places = self._distinct(refs)
+        elif not self.encoder.trainable and len(self.text.item_tokens) < mentions:
+            # The next item is asked for among all, so all are read as it is.
+            rows, places = tf.range(len(self.text.item_tokens)), refs
+        else:  # a text may change from mention to mention
+            rows, places = refs, None
+        items = self.items.read(self._texts(rows, training, seed), rows, keep, training)
+        if places is not None:
+            items = Items(*(tf.gather(part, places) for part in items))  # [batch, both, ...]
+        cut = tf.shape(events)[1]
+        history = Items(*(part[:, :cut] for part in items))
+        candidates = Items(*(part[:, cut:] for part in items))
         return self.read(behaviour, history, training=training), candidates
 
     def _texts(self, refs: tf.Tensor, training: bool, seed: tf.Tensor | None) -> ItemTexts:
