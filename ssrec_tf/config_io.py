@@ -136,7 +136,8 @@ def show(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def _dataclass(cls: Any, value: object, key: str, root: Any) -> object:
+def _dataclass(cls: Any, value: object, key: str, root: Any, default: Any = None) -> object:
+    """Make one: keys that are not given are those of `default`, or else of the class."""
     if value is None:  # a section whose lines are all commented out
         value = {}
     if not isinstance(value, Mapping):
@@ -151,20 +152,21 @@ def _dataclass(cls: Any, value: object, key: str, root: Any) -> object:
     arguments: dict[str, object] = {}
     for name, (kind, required) in known.items():
         if name in value:
-            arguments[name] = _convert(kind, value[name], _join(key, name), root)
-        elif required:
+            inner = _default_of(cls, name) if default is None else getattr(default, name)
+            arguments[name] = _convert(kind, value[name], _join(key, name), root, inner)
+        elif required and default is None:
             raise ConfigError(f"{_join(key, name)} is missing: add it")
-    return cls(**arguments)
+    return cls(**arguments) if default is None else dataclasses.replace(default, **arguments)
 
 
-def _convert(kind: Any, value: object, key: str, root: Any) -> object:
+def _convert(kind: Any, value: object, key: str, root: Any, default: object = None) -> object:
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         inner = next(part for part in arguments if part is not type(None))
-        return None if value is None else _convert(inner, value, key, root)
+        return None if value is None else _convert(inner, value, key, root, default)
     if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value, key, root)
+        return _dataclass(kind, value, key, root, default)
     if origin is tuple:
         return _tuple(arguments, value, key, root)
     if origin is not None:  # Mapping[str, X]
@@ -230,6 +232,14 @@ def _fields(cls: Any) -> dict[str, tuple[Any, bool]]:
         )
         for field in dataclasses.fields(cls)
     }
+
+
+def _default_of(cls: Any, name: str) -> object:
+    """What a field is when it is not given; None where it must be."""
+    field = next(field for field in dataclasses.fields(cls) if field.name == name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def _unknown(name: object, key: str, known: Mapping[str, object], root: Any) -> str:

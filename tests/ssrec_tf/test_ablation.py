@@ -1,6 +1,7 @@
 """Cells: what is planned, what each may read, and that a killed ablation goes on."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -133,8 +134,10 @@ def test_what_is_dropped_is_no_label_and_no_history(run, tmp_path, monkeypatch, 
     config, _ = run
     tables = planted_tables(moments=60)
     split = make_split(tables, SplitConfig(kind))
-    for name in ("create_encoder", "make_recommender", "pretrain"):
+    for name in ("create_encoder", "pretrain"):
         monkeypatch.setattr(learning, name, lambda *args, **kwargs: None)
+    untrained = SimpleNamespace(config=config.train)
+    monkeypatch.setattr(learning, "make_recommender", lambda *args: untrained)
     monkeypatch.setattr(distillation, "fit", lambda *args, **kwargs: None)
     monkeypatch.setattr(ablation, "score_and_rank", lambda *args: args)
     cell = Cell(kind, "none", 0.25, "plain", 3)

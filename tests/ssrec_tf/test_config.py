@@ -1,11 +1,14 @@
 """YAML in, dataclasses out; every fault is one line that names the key and the remedy."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from ssrec_tf.config import (
     DataConfig,
     LoopConfig,
+    OptimizerConfig,
     RunConfig,
     TableConfig,
     from_dict,
@@ -237,7 +240,7 @@ def test_byte_order_mark_and_merge_keys_are_read(tmp_path):
         "\ufeffname: x\ndata: {dataset: d}\n"
         "pretrain: {loop: &loop {steps: 3}}\ntrain: {loop: {<<: *loop, seed: 1}}\n",
     )
-    assert load_config(path).train.loop == LoopConfig(steps=3, seed=1)
+    assert load_config(path).train.loop == LoopConfig(steps=3, patience=10, seed=1)
 
 
 def test_keys_are_set_over_the_file(tmp_path):
@@ -247,6 +250,16 @@ def test_keys_are_set_over_the_file(tmp_path):
     assert (changed.train.width, changed.train.loop.steps, changed.split.kind) == (32, 5, "time")
     assert load_config(path).train.width == 16
     assert load_config(path, ["text.stop_words=[a, the]"]).text.stop_words == ("a", "the")
+
+
+def test_a_key_of_a_section_leaves_the_others_as_they_are_without_it(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: x\ndata: {dataset: movielens-100k}\n")
+    plain = load_config(path).train
+    changed = load_config(path, ["train.optimizer.learning_rate=0.5", "train.loop.steps=7"]).train
+    assert changed.optimizer == replace(plain.optimizer, learning_rate=0.5)
+    assert changed.loop == replace(plain.loop, steps=7)
+    assert plain.optimizer.average != OptimizerConfig().average  # not of the class
 
 
 @pytest.mark.parametrize(
