@@ -52,10 +52,16 @@ def write_page(path: Path, stored: Sequence[Stored]) -> None:
         lines.append("There are no results yet.\n")
     else:
         lines += [*_machines(stored), *_goals(stored)]
-    tops = [one.result for one in stored if one.result.name == "ceilings"]
-    ceilings = {fact.label: fact for result in tops for fact in result.facts}
+    here = {_machine(one) for one in stored if one.result.name not in _ELSEWHERE}
     for one in stored:
-        lines += [*_section(one, ceilings)]
+        tops = [
+            other.result
+            for other in stored
+            if other.result.name == "ceilings" and _machine(other) == _machine(one)
+        ]
+        ceilings = {fact.label: fact for result in tops for fact in result.facts}
+        named = len(here) > 1 or one.result.name in _ELSEWHERE
+        lines += [*_section(one, ceilings, _machine(one) if named else "")]
     lines += estimate.section({one.result.name: one.result for one in stored})
     storage.atomic_write_text(path, "\n".join(lines).rstrip() + "\n")
 
@@ -126,7 +132,11 @@ def _bound(wanted: Wanted) -> str:
     )
 
 
-def _section(one: Stored, ceilings: Mapping[str, Fact]) -> Iterator[str]:
+def _machine(one: Stored) -> str:
+    return f"{one.machine.get('cores', '?')} cores of {one.machine.get('cpu', '?')}"
+
+
+def _section(one: Stored, ceilings: Mapping[str, Fact], machine: str) -> Iterator[str]:
     result = one.result
     yield f"## {result.title}\n"
     if result.text:
@@ -150,8 +160,7 @@ def _section(one: Stored, ceilings: Mapping[str, Fact]) -> Iterator[str]:
     load = one.machine.get("load_before", "?")
     rounds = max((len(runs) for runs in result.runs.values()), default=0)
     rounds_said = f", {rounds} rounds" if rounds else ""
-    machine = one.machine if result.name in _ELSEWHERE else {}
-    where = f", {machine['cores']} cores of {machine['cpu']}" if machine else ""
+    where = f", {machine}" if machine else ""
     yield f"*Commit {one.commit}, {one.date}{where}, load before {load}{rounds_said}.*\n"
 
 

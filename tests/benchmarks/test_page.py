@@ -1,5 +1,7 @@
 """The page says what the files hold, in a fixed order, and judges every bound."""
 
+import json
+
 import pytest
 
 from benchmarks.measuring import Run
@@ -43,6 +45,20 @@ def test_noise_about_a_constant_is_not_called_growth(tmp_path):
 def test_a_share_of_the_ceiling_is_reckoned(page):
     # 30 pairs a CPU-second of 1 GFLOP each, of 100 GFLOP.
     assert "| ours | counted | 1,000 | 30.0 GFLOP | 100 GFLOP (float32) | 30% |" in page
+
+
+def test_of_several_machines_each_section_names_its_own(page, tmp_path):
+    assert "cores of" not in page
+    path = tmp_path / "results" / "ceilings.json"
+    stored = json.loads(path.read_text())
+    stored["machine"]["cpu"] = "another"
+    path.write_text(json.dumps(stored))
+    write_page(tmp_path / "page.md", read_results(tmp_path / "results"))
+    page = (tmp_path / "page.md").read_text()
+    assert page.count(" cores of another, load") == 1
+    assert page.count(" cores of ") == 3
+    # What another machine can do at most says nothing of this one.
+    assert "| ours | counted | 1,000 | 30.0 GFLOP |  |  |" in page
 
 
 def test_what_was_to_be_the_same_and_is_not_is_said(page):
