@@ -53,15 +53,12 @@ def write_page(path: Path, stored: Sequence[Stored]) -> None:
     else:
         lines += [*_machines(stored), *_goals(stored)]
     here = {_machine(one) for one in stored if one.result.name not in _ELSEWHERE}
+    tops = {_machine(one): one.result.facts for one in stored if one.result.name == "ceilings"}
     for one in stored:
-        tops = [
-            other.result
-            for other in stored
-            if other.result.name == "ceilings" and _machine(other) == _machine(one)
-        ]
-        ceilings = {fact.label: fact for result in tops for fact in result.facts}
+        machine = _machine(one)
+        ceilings = {fact.label: fact for fact in tops.get(machine, ())}
         named = len(here) > 1 or one.result.name in _ELSEWHERE
-        lines += [*_section(one, ceilings, _machine(one) if named else "")]
+        lines += [*_section(one, ceilings, machine if named else "")]
     lines += estimate.section({one.result.name: one.result for one in stored})
     storage.atomic_write_text(path, "\n".join(lines).rstrip() + "\n")
 
