@@ -38,7 +38,8 @@ from ssrec_tf.recommenders.factors import Factors
 from ssrec_tf.recommenders.nearby import SHARPNESS
 
 _OFTEN = (1.0, 3.0, 10.0, 30.0, 100.0)
-_FEWEST, _NEW_BATCHES = 64, 64  # rated rows, below which nothing is settled by them
+_FEWEST = 64  # rated rows of a kind of items, below which nothing is settled of this kind alone
+_NEW_BATCHES = 64
 _BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PLAIN, _RARE = 5.0, 100.0  # a plain bias' damping; the events of an item that returns half-way
 _EXAMPLES = 2_500  # of the valid part by whose ratings levels and shares are found, about

@@ -217,11 +217,13 @@ class Indexed(Recommender):
         else:  # a text may change from mention to mention
             rows, places = refs, None
         items = self.items.read(self._texts(rows, training, seed), rows, keep, training)
-        if places is not None:
-            items = Items(*(tf.gather(part, places) for part in items))  # [batch, both, ...]
         cut = tf.shape(events)[1]
-        history = Items(*(part[:, :cut] for part in items))
-        candidates = Items(*(part[:, cut:] for part in items))
+        if places is None:
+            history = Items(*(part[:, :cut] for part in items))  # [batch, history, ...]
+            candidates = Items(*(part[:, cut:] for part in items))  # [batch, targets, ...]
+        else:  # each apart: gathered as one, they would be copied once more to be parted
+            history = Items(*(tf.gather(part, places[:, :cut]) for part in items))
+            candidates = Items(*(tf.gather(part, places[:, cut:]) for part in items))
         return self.read(behaviour, history, training=training), candidates
 
     def _texts(self, refs: tf.Tensor, training: bool, seed: tf.Tensor | None) -> ItemTexts:
