@@ -63,7 +63,7 @@ class RowsHead(keras.layers.Layer):
         """
         if mask_positions is not None:
             states = tf.gather(states, mask_positions, batch_dims=1)  # [batch, masks, width]
-        logits = tf.einsum("...d,nd->...n", self.transform(states), self.rows())
+        logits = tf.tensordot(self.transform(states), self.rows(), [[-1], [1]])  # [..., count]
         return logits + tf.convert_to_tensor(self.bias)
 
     def score(self, states: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:

@@ -93,7 +93,7 @@ class Permutation(keras.Model):
             training=training,
         )  # [batch, slots, width]
         table = tf.convert_to_tensor(self.encoder.token_embedding.embeddings)
-        return tf.einsum("bsd,nd->bsn", states, table) + tf.convert_to_tensor(self.bias)
+        return tf.tensordot(states, table, [[-1], [1]]) + tf.convert_to_tensor(self.bias)
 
     def losses_of(self, batch: Batch, *, seed: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Mean cross-entropy and accuracy over the targets of a batch.

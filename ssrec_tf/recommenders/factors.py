@@ -173,7 +173,7 @@ class Factors(keras.layers.Layer):
         Returns:
             float32 [..., members, 2 k + 3 + t] each.
         """
-        along = tf.einsum("...e,et->...t", directions, tf.convert_to_tensor(self.text_axes))
+        along = tf.tensordot(directions, tf.convert_to_tensor(self.text_axes), 1)  # [..., t]
         rows = by_text = self._learnt(refs, words, speaks)
         if self.unmet is not None:
             by_text = self.unmet.read(words, along)
@@ -187,10 +187,10 @@ class Factors(keras.layers.Layer):
         """What ids, words and co-occurrence say, as `read` has it: [..., members, 2 k + 3]."""
         known = tf.gather(self.of_id, refs)  # [..., members, 2 k + 3]
         met = tf.gather(self.behaviour, refs)  # [..., behaviour width]
-        known += tf.einsum("...d,dmr->...mr", met, tf.convert_to_tensor(self.of_behaviour))
-        there = tf.gather(self._common, words)  # [..., item width]
+        known += tf.tensordot(met, tf.convert_to_tensor(self.of_behaviour), 1)
+        there = tf.gather(self._common, words)[..., None, None]  # [..., item width, 1, 1]
         said = tf.gather(self.of_word, words)  # [..., item width, members, 2 k + 3]
-        return known * speaks[..., None, None] + tf.einsum("...n,...nmr->...mr", there, said)
+        return known * speaks[..., None, None] + tf.reduce_sum(there * said, axis=-3)
 
     def waves(self, times: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         """Features of moments, see `moments.waves_of`: float32 [batch, n, w].

@@ -130,7 +130,8 @@ def attend(reading: NeuralReading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     taken = tf.transpose(tf.matmul(weights, values), [0, 2, 1, 3])
     shape = tf.shape(taken)  # [batch, targets, heads, head width]
     taken = tf.reshape(taken, [shape[0], shape[1], width])  # [batch, targets, width]
-    return taken, tf.einsum("bkth,bh->btk", weights, reading.residuals)
+    looked_at = tf.linalg.matvec(weights, reading.residuals[:, None, :])  # [b, heads, targets]
+    return taken, tf.transpose(looked_at, [0, 2, 1])  # [batch, targets, heads]
 
 
 def fading_mean(vectors: tf.Tensor, mask: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
@@ -217,4 +218,4 @@ def told(directions: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 [..., width].
     """
-    return tf.einsum("...e,ed->...d", directions, rows[:-1]) + rows[-1]
+    return tf.tensordot(directions, rows[:-1], 1) + rows[-1]
