@@ -134,21 +134,20 @@ def attend(reading: NeuralReading, query: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return taken, tf.transpose(looked_at, [0, 2, 1])  # [batch, targets, heads]
 
 
-def fading_mean(vectors: tf.Tensor, mask: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-    """Mean of events, each `keep` times as weighty as the one after it.
+def fading_weights(mask: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
+    """Weigh events for a mean of them, each by `keep` times the weight of the one after it.
 
     Args:
-        vectors: float32 [batch, history, width], oldest first.
-        mask: float32 [batch, history].
+        mask: float32 [batch, history], oldest first.
         keep: float32 [], above 0 and at most 1.
 
     Returns:
-        float32 [batch, width]; zeros for an empty history.
+        float32 [batch, history], whose sum is 1; zeros for an empty history.
     """
     age = tf.reduce_sum(mask, axis=1, keepdims=True) - tf.cumsum(mask, axis=1)  # 0 = newest
     weight = keep**age * mask  # [batch, history]
     total = tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1e-6)
-    return tf.einsum("bh,bhd->bd", weight / total, vectors)
+    return weight / total
 
 
 def pool_events(
@@ -170,9 +169,9 @@ def pool_events(
     # One score an event: how much its age and its item say about what comes next.
     score = tf.reduce_sum(recent * (1.0 + states), axis=-1) * 4.0 + (mask - 1.0) * 1e9
     weight = tf.nn.softmax(score, axis=1) * mask  # [batch, history]
-    pooled = tf.einsum("bh,bhd->bd", weight, states)
-    total = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
-    return pooled, tf.einsum("bh,bhd->bd", mask, states) / total
+    evenly = fading_weights(mask, tf.constant(1.0))
+    pooled = tf.matmul(tf.stack([weight, evenly], axis=1), states)  # [batch, 2, width]
+    return pooled[:, 0], pooled[:, 1]
 
 
 def residual_of_alike(

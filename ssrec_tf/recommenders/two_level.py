@@ -30,7 +30,7 @@ from ssrec_tf.recommenders.factor_head import FactorHead, FactorReading
 from ssrec_tf.recommenders.indexed import Indexed
 from ssrec_tf.recommenders.items import ItemVectors
 from ssrec_tf.recommenders.neural_head import NeuralHead, built_dense
-from ssrec_tf.recommenders.reading import Items, NeuralReading, fading_mean, pool_events
+from ssrec_tf.recommenders.reading import Items, NeuralReading, fading_weights, pool_events
 
 # What is learnt, what follows, what goes together, the autoencoder, popularity: as trained.
 _BALANCE = (1.0, 1.0, 1.0, 0.0, 1.0)
@@ -172,10 +172,11 @@ class TwoLevel(Indexed):
         pooled, mean = pool_events(states, mask, recency)
         hidden = self.next_query(tf.concat([pooled, mean], axis=1))
         query = (pooled + self.next_output(hidden)) / self.config.width
-        before, companions, known = tf.split(history.as_met, self._counted_widths, axis=-1)
-        follows = fading_mean(before, mask, tf.sigmoid(self.order_keep))
-        together = fading_mean(companions, mask, tf.constant(1.0))
-        linked = tf.linalg.matvec(known, mask, transpose_a=True)  # [batch, a], a sum
+        kept = tf.sigmoid(self.order_keep), tf.constant(1.0)
+        weights = tf.stack([*(fading_weights(mask, keep) for keep in kept), mask], axis=1)
+        # All by all weights, [batch, 3, s + c + a]: to part the vectors first would copy them.
+        counted = tf.split(tf.matmul(weights, history.as_met), self._counted_widths, axis=-1)
+        follows, together, linked = (part[:, i] for i, part in enumerate(counted))
         events = tf.reduce_sum(mask, axis=1, keepdims=True)  # [batch, 1]
         growth = self.companion_growth * tf.math.log1p(events)
         learnt, order, beside, auto, popular = tf.unstack(self.balance)

@@ -8,7 +8,7 @@ from ssrec_tf.recommenders.reading import (
     HEADS,
     NeuralReading,
     attend,
-    fading_mean,
+    fading_weights,
     residual_of_alike,
 )
 
@@ -69,10 +69,8 @@ def test_residual_of_alike_event_by_event():
     assert not found.numpy()[1].any()
 
 
-def test_a_fading_mean_by_hand():
-    vectors = np.random.default_rng(3).normal(size=(2, 4, 3)).astype(np.float32)
+def test_fading_weights_by_hand():
     mask = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0] * 4])
-    found = fading_mean(tf.constant(vectors), mask, tf.constant(0.5)).numpy()
-    newest_first = vectors[0, 2::-1]
-    assert found[0] == pytest.approx(np.array([4, 2, 1]) @ newest_first / 7, abs=1e-6)
+    found = fading_weights(mask, tf.constant(0.5)).numpy()
+    assert found[0] == pytest.approx(np.array([1, 2, 4, 0]) / 7, abs=1e-6)
     assert not found[1].any()
