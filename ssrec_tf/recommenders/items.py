@@ -292,7 +292,7 @@ class ItemVectors(keras.layers.Layer):
         if self.config.item_text != "encoder":
             there = tf.gather(self._common, words)  # [..., item width]
             embedded = tf.gather(self.word_embedding, words)  # [..., item width, width]
-            said += tf.reduce_sum(there[..., None] * embedded, axis=-2)
+            said += tf.linalg.matvec(embedded, there, transpose_a=True)  # [..., width]
             level += tf.reduce_sum(tf.gather(self.word_level, words) * there, axis=-1)
         return said, level
 

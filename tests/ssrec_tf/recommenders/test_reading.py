@@ -74,3 +74,6 @@ def test_fading_weights_by_hand():
     found = fading_weights(mask, tf.constant(0.5)).numpy()
     assert found[0] == pytest.approx(np.array([1, 2, 4, 0]) / 7, abs=1e-6)
     assert not found[1].any()
+    vectors = np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
+    newest_first = vectors[2::-1]
+    assert found[0] @ vectors == pytest.approx(np.array([4, 2, 1]) @ newest_first / 7, abs=1e-6)
